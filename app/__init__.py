@@ -1,0 +1,1 @@
+"""The world around the technique: cameras, files, windows, keys, recordings, actions."""

@@ -1,0 +1,1 @@
+"""Networks, their shift, their cards, every checkpoint layout."""

@@ -1,0 +1,1 @@
+"""The technique: frames in, predictions and events out. Knows no camera and no window."""
