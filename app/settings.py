@@ -1,0 +1,265 @@
+"""Every knob of the demo: a dataclass, filled from YAML and from flags (flags win)."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+
+EngineName = Literal["auto", "onnxruntime", "torch"]
+Device = Literal["auto", "cpu", "cuda"]
+OverlayMode = Literal["off", "compact", "full"]
+Preset = Literal["card", "official"]
+Backend = Literal["auto", "any", "dshow", "msmf", "v4l2", "avfoundation", "ffmpeg", "gstreamer"]
+
+AUTO = "auto"
+
+
+class SettingsError(ValueError):
+    """A flag or a configuration file that cannot be used, in one sentence for the user."""
+
+
+@dataclass
+class CameraSettings:
+    """What is asked of a camera; None leaves the camera's own default."""
+
+    width: int | None = None  # pixels
+    height: int | None = None
+    rate: float | None = None  # frames a second
+    backend: Backend = "auto"
+
+
+@dataclass
+class Settings:
+    """The demo's settings. `None` means: decide by what the machine and the source offer."""
+
+    source: str | None = None
+    model: str | None = None
+    card: dict[str, Any] = field(default_factory=dict)  # overrides of the model card's fields
+    card_file: str | None = None
+    labels_file: str | None = None
+    trust_checkpoint: bool = False
+    engine: EngineName = "auto"
+    device: Device = "auto"
+    threads: int | None = None
+    phases: int | None = None
+    preset: Preset = "card"
+    allow: list[str] = field(default_factory=list)
+    deny: list[str] = field(default_factory=list)
+    camera: CameraSettings = field(default_factory=CameraSettings)
+    fast: bool = False
+    display: bool = True
+    overlay: OverlayMode = "full"
+    mirror: bool | None = None
+    fullscreen: bool = False
+    out: str = "runs"
+    record: str | None = None  # a path, "auto" (in the run folder) or "off"
+    events: str | None = None
+    predictions: str | None = None
+    latency: str | None = None
+    actions: str | None = None
+    dry_run: bool = False
+    max_frames: int | None = None
+    max_seconds: float | None = None
+    verbose: bool = False
+
+
+def from_flags(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses the command line. `.settings` is the result of flags over --config over defaults.
+
+    Contradictions and bad values end in argparse's own message and exit code 2.
+    """
+    parser = _parser()
+    flags = parser.parse_args(argv)
+    given = {k: v for k, v in vars(flags).items() if v is not None}
+    try:
+        values = read_config(Path(given["config"])) if "config" in given else {}
+        flags.settings = build(_flags_over(values, given))
+    except SettingsError as error:
+        parser.error(str(error))
+    return flags
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A YAML file of settings as plain values. SettingsError names line and column."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read the configuration {path}: {error}") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        at = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise SettingsError(f"{path} is not valid YAML{at}: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path} is not valid YAML: {error}") from error
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise SettingsError(f"{path}: expected keys and values, got {type(data).__name__}")
+    _known(Settings, data, str(path))
+    return data
+
+
+def build(values: Mapping[str, Any]) -> Settings:
+    """Settings from plain values. SettingsError names the key, its value and what is allowed."""
+    values = dict(_known(Settings, values, "settings"))
+    for key in ("phases", "mirror"):
+        if values.get(key) == AUTO:
+            values[key] = None
+    if type(values.get("source")) is int:
+        values["source"] = str(values["source"])
+    camera = _known(CameraSettings, values.pop("camera", None) or {}, "settings: camera")
+    settings = Settings(**{k: v for k, v in values.items() if v is not None},
+                        camera=CameraSettings(**camera))
+    _check(settings)
+    return settings
+
+
+def _flags_over(values: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` of a file with the flags that were given laid over them."""
+    names = {f.name for f in dataclasses.fields(Settings)}
+    merged = {**values, **{k: v for k, v in given.items() if k in names}}
+    if "colour" in given:
+        merged["card"] = {**(merged.get("card") or {}), "colour": given["colour"]}
+    camera = {k.removeprefix("camera_"): v for k, v in given.items() if k.startswith("camera_")}
+    if "size" in camera:
+        camera["width"], camera["height"] = camera.pop("size")
+    if camera:
+        merged["camera"] = {**(merged.get("camera") or {}), **camera}
+    return merged
+
+
+def _known(kind: type, data: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(data, Mapping):
+        raise SettingsError(f"{where}: expected keys and values, got {data!r}")
+    names = [f.name for f in dataclasses.fields(kind)]
+    for key in data:
+        if key not in names:
+            near = difflib.get_close_matches(str(key), names, 1, 0.0)[0]
+            raise SettingsError(f"{where}: unknown key {key!r}; did you mean {near!r}?")
+    return data
+
+
+def _check(settings: Settings) -> None:
+    for key, kind in (("engine", EngineName), ("device", Device), ("overlay", OverlayMode),
+                      ("preset", Preset), ("camera.backend", Backend)):
+        allowed = get_args(kind)
+        _require(settings, key, allowed.__contains__, f"one of {', '.join(allowed)}")
+    for key in ("trust_checkpoint", "fast", "display", "fullscreen", "dry_run", "verbose"):
+        _require(settings, key, lambda v: isinstance(v, bool), "true or false")
+    for key in ("threads", "phases", "max_frames", "camera.width", "camera.height"):
+        _require(settings, key, lambda v: v is None or (type(v) is int and v >= 1),
+                 "a whole number of at least 1")
+    for key in ("max_seconds", "camera.rate"):
+        _require(settings, key, lambda v: v is None or (type(v) in (int, float) and v > 0),
+                 "a number above 0")
+    for key in ("source", "model", "card_file", "labels_file", "out", "record", "events",
+                "predictions", "latency", "actions"):
+        _require(settings, key, lambda v: v is None or (isinstance(v, str) and v != ""), "text")
+    for key in ("allow", "deny"):
+        _require(settings, key,
+                 lambda v: isinstance(v, list) and all(isinstance(name, str) for name in v),
+                 "a list of gesture names")
+    _require(settings, "mirror", lambda v: v is None or isinstance(v, bool), "auto, true or false")
+    _require(settings, "card", lambda v: isinstance(v, dict), "keys and values of the model card")
+    if settings.events == settings.predictions == "-":
+        raise SettingsError("--events - and --predictions - would mix on stdout; "
+                            "give one of them a file")
+
+
+def _require(settings: Settings, key: str, holds: Callable[[Any], bool], words: str) -> None:
+    value = operator.attrgetter(key)(settings)
+    if not holds(value):
+        raise SettingsError(f"{key} is {value!r}; it must be {words}")
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it as 640x480")
+    return int(width), int(height)
+
+
+def _phases(text: str) -> int | str:
+    if text == AUTO or text.isdigit():
+        return text if text == AUTO else int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'auto'")
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Flags default to None, so that only what was given overrides the file."""
+    parser = argparse.ArgumentParser(
+        prog="run_demo.py",
+        description="Recognise gestures from a webcam with an online Temporal Shift Module. "
+                    "Without flags: the first camera, the shipped model, a window.",
+    )
+    add = parser.add_argument
+    add("--config", metavar="FILE", help="YAML of settings (see configs/); flags win over it")
+    add("--source", metavar="S", help="camera number or name, video file, folder of images, "
+                                      "rtsp:// or http(s):// URL (default: camera 0)")
+    add("--verbose", action="store_true", default=None, help="say more on stderr")
+    _model_flags(parser.add_argument_group("model"))
+    _camera_flags(parser.add_argument_group("camera and playback"))
+    _output_flags(parser.add_argument_group("window and outputs"))
+    listing = parser.add_argument_group("lists (print and end)").add_mutually_exclusive_group()
+    listing.add_argument("--list-cameras", action="store_true", help="cameras of this machine")
+    listing.add_argument("--list-labels", action="store_true",
+                         help="the model's labels, one a line, in the order of the logits")
+    listing.add_argument("--list-models", action="store_true",
+                         help="models known by name, and where they come from")
+    return parser
+
+
+def _model_flags(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--model", metavar="M", help="a checkpoint or ONNX file, or a name of --list-models")
+    add("--card", dest="card_file", metavar="FILE", help="YAML card of the model")
+    add("--labels", dest="labels_file", metavar="FILE", help="text file, one label a line")
+    add("--colour", choices=("rgb", "bgr"), help="channel order that the network expects")
+    add("--trust-checkpoint", action="store_true", default=None,
+        help="let a checkpoint run code of its maker while it loads")
+    add("--engine", choices=get_args(EngineName), help="what runs the network")
+    add("--device", choices=get_args(Device), help="where it runs")
+    add("--threads", type=int, metavar="N", help="threads of the network on a CPU (default: 1)")
+    add("--phases", type=_phases, metavar="N|auto", help="interleaved caches (default: auto)")
+    add("--preset", choices=get_args(Preset), help="smoothing by the card, or as the official demo")
+    add("--allow", nargs="+", metavar="LABEL", help="only these gestures fire events")
+    add("--deny", nargs="+", metavar="LABEL", help="these gestures are masked")
+
+
+def _camera_flags(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--camera-size", type=_size, metavar="WxH", help="ask the camera for this size")
+    add("--camera-rate", type=float, metavar="FPS", help="ask the camera for this rate")
+    add("--camera-backend", choices=get_args(Backend), help="OpenCV's way to the camera")
+    add("--fast", action="store_true", default=None,
+        help="play a file as fast as possible, skipping no frame")
+    add("--max-frames", type=int, metavar="N", help="end after N frames")
+    add("--max-seconds", type=float, metavar="S", help="end after S seconds of video")
+
+
+def _output_flags(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--no-display", dest="display", action="store_false", default=None, help="no window")
+    add("--fullscreen", action="store_true", default=None, help="start in full screen")
+    add("--mirror", action=argparse.BooleanOptionalAction, default=None,
+        help="mirror the picture for the person (default: cameras yes, files no)")
+    add("--overlay", choices=get_args(OverlayMode), help="how much is drawn (default: full)")
+    add("--out", metavar="FOLDER", help="where run folders are made (default: runs)")
+    recording = group.add_mutually_exclusive_group()
+    recording.add_argument("--record", nargs="?", const=AUTO, metavar="FILE",
+                           help="record the annotated video (default without a window)")
+    recording.add_argument("--no-record", dest="record", action="store_const", const="off",
+                           help="record no video")
+    add("--events", metavar="FILE|-", help="write events as JSON Lines")
+    add("--predictions", metavar="FILE|-", help="write every frame's prediction as JSON Lines")
+    add("--latency", metavar="FILE", help="write the latency report (.json, .txt or .png)")
+    add("--actions", metavar="FILE", help="YAML map from gestures to actions")
+    add("--dry-run", action="store_true", default=None, help="print actions instead of acting")
