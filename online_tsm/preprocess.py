@@ -1,0 +1,160 @@
+"""A camera's frame to the network's input, by the model card. Knows no torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.card import CardError, ModelCard
+
+Pixels = NDArray[np.uint8]
+Inputs = NDArray[np.float32]
+
+
+class FrameError(ValueError):
+    """A frame that is no picture; the message names its type and shape."""
+
+
+class Preprocessor:
+    """Resize, colour order and normalisation of one frame, exactly as the card says.
+
+    `pre(image)` takes a frame uint8 [H, W, 3] in BGR, [H, W, 4] in BGRA, [H, W, 1] or [H, W] in
+    grey, of any size, and gives the network's input float32 [3, height, width] (the card's
+    `input_size`). It writes into `out`, or else into one buffer of its own that the next call
+    overwrites. Resized grey levels agree with Pillow's (filter "bilinear") within one level.
+
+    The kept rectangle lies between pixels in general; it is never rounded to whole ones, which
+    would move the picture by up to half a pixel (1.5 grey levels on average).
+    """
+
+    def __init__(self, card: ModelCard) -> None:
+        self._card = card
+        self._size = (int(card.input_size[0]), int(card.input_size[1]))
+        if card.resize == "shorter-side" and card.resize_side < max(self._size):
+            raise CardError(f"card: resize_side is {card.resize_side}, smaller than input_size "
+                            f"{list(self._size)}; the centre crop would leave the picture")
+        std = np.asarray(card.std, np.float32)
+        self._scale = 1 / (255 * std)
+        self._offset = -np.asarray(card.mean, np.float32) / std
+        self._planes = (2, 1, 0) if card.colour == "rgb" else (0, 1, 2)  # of a BGR frame
+        self._resize: _Bilinear | _Area | None = None
+        self._buffer = np.empty((3, *self._size), np.float32)
+
+    def __call__(self, image: Pixels, out: Inputs | None = None) -> Inputs:
+        """The network's input for one frame. Raises FrameError."""
+        image = _checked(image)
+        out = self._buffer if out is None else _checked_out(out, self._buffer.shape)
+        height, width = image.shape[:2]
+        if self._resize is None or self._resize.source != (height, width):
+            box = kept_box(self._card, height, width)
+            kind = _Bilinear if self._card.filter == "bilinear" else _Area
+            self._resize = kind((height, width), box, self._size)
+        small = self._resize(image)
+        for plane, source in enumerate(self._planes):
+            pixels = small if small.ndim == 2 else small[:, :, source]
+            np.multiply(pixels, self._scale[plane], out=out[plane])
+            out[plane] += self._offset[plane]
+        return out
+
+
+def kept_box(card: ModelCard, height: int, width: int) -> tuple[float, float, float, float]:
+    """The part of a frame that the network sees: (left, top, right, bottom) in pixels, exact.
+
+    "shorter-side" counts as torchvision does: the resized longer side is cut to a whole number,
+    then the crop's corner is rounded to the nearest whole pixel of the RESIZED picture.
+    """
+    if card.resize == "shorter-side":
+        short, side = min(height, width), int(card.resize_side)
+        resized = (side * height // short, side * width // short)
+        top, left = (round((resized[i] - card.input_size[i]) / 2) for i in (0, 1))
+        y, x = height / resized[0], width / resized[1]
+        return left * x, top * y, (left + card.input_size[1]) * x, (top + card.input_size[0]) * y
+    if card.resize == "centre-4:3":
+        kept_w, kept_h = min(float(width), height * 4 / 3), min(float(height), width * 3 / 4)
+        return ((width - kept_w) / 2, (height - kept_h) / 2,
+                (width + kept_w) / 2, (height + kept_h) / 2)
+    return 0.0, 0.0, float(width), float(height)
+
+
+@dataclass(frozen=True)
+class _Bilinear:
+    """Pillow's antialiased bilinear resize of `box`, reading only the pixels that it needs."""
+
+    source: tuple[int, int]
+    box: tuple[float, float, float, float]
+    size: tuple[int, int]
+
+    def __call__(self, image: Pixels) -> Pixels:
+        left, top, right, bottom = self.box
+        # Pillow's filter reaches one (shrunk) output pixel past the box on each side.
+        reach_x = math.ceil(max(1.0, (right - left) / self.size[1])) + 1
+        reach_y = math.ceil(max(1.0, (bottom - top) / self.size[0])) + 1
+        x0, y0 = max(0, int(left) - reach_x), max(0, int(top) - reach_y)
+        part = image[y0:math.ceil(bottom) + reach_y, x0:math.ceil(right) + reach_x]
+        height, width = part.shape[:2]
+        box = (left - x0, top - y0, min(right - x0, width), min(bottom - y0, height))
+        picture = Image.fromarray(part)
+        return np.asarray(picture.resize(self.size[::-1], Image.Resampling.BILINEAR, box))
+
+
+class _Area:
+    """The mean over each output pixel's share of `box`: OpenCV's INTER_AREA, any box.
+
+    OpenCV takes whole pixels only. A box of fractions (a rare frame size) is weighted by hand.
+    """
+
+    def __init__(self, source: tuple[int, int], box: tuple[float, float, float, float],
+                 size: tuple[int, int]) -> None:
+        self.source = source
+        self._size = size
+        left, top, right, bottom = box
+        whole = all(float(edge).is_integer() for edge in box)
+        self._part = (slice(int(top), int(bottom)), slice(int(left), int(right))) if whole else None
+        if not whole:
+            self._rows = _coverage(top, bottom, size[0], source[0])
+            self._columns = _coverage(left, right, size[1], source[1])
+
+    def __call__(self, image: Pixels) -> Pixels:
+        if self._part is not None:
+            resized = cv2.resize(image[self._part], self._size[::-1], interpolation=cv2.INTER_AREA)
+            return np.asarray(resized, np.uint8)
+        rows = np.tensordot(self._rows, image.astype(np.float32), axes=(1, 0))
+        both = np.moveaxis(np.tensordot(self._columns, rows, axes=(1, 1)), 0, 1)
+        return np.rint(both).astype(np.uint8)
+
+
+def _coverage(start: float, stop: float, n: int, length: int) -> NDArray[np.float32]:
+    """Weights [n, length]: how much of each source pixel falls into each of n equal parts."""
+    edges = np.linspace(start, stop, n + 1)
+    pixels = np.arange(length)
+    low = np.maximum(edges[:-1, None], pixels)
+    high = np.minimum(edges[1:, None], pixels + 1)
+    covered = np.clip(high - low, 0, None) * n / (stop - start)
+    return np.asarray(covered, np.float32)
+
+
+def _checked(image: Pixels) -> Pixels:
+    """The frame as [H, W, 3], or [H, W] where it is grey."""
+    if not isinstance(image, np.ndarray):
+        raise FrameError(f"a frame must be a NumPy array, got {type(image).__name__}")
+    channels = image.shape[2] if image.ndim == 3 else 1
+    if (image.dtype != np.uint8 or image.ndim not in (2, 3) or channels not in (1, 3, 4)
+            or image.size == 0):
+        raise FrameError("a frame must be uint8 [height, width] grey, or [height, width, 1, 3 or 4]"
+                         f" grey, BGR or BGRA, and not empty; got {image.dtype} "
+                         f"{list(image.shape)}")
+    if image.ndim == 2 or channels == 3:
+        return image
+    return image[:, :, 0] if channels == 1 else image[:, :, :3]
+
+
+def _checked_out(out: Inputs, shape: tuple[int, ...]) -> Inputs:
+    if out.dtype != np.float32 or out.shape != shape:
+        raise FrameError(f"the input buffer must be float32 {list(shape)}; got {out.dtype} "
+                         f"{list(out.shape)}")
+    return out
