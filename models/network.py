@@ -1,0 +1,80 @@
+"""What every network of this package can do: read a clip, or one frame and a state."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from models.card import Shift
+from models.temporal_shift import fold_of, shift_clip, shift_clip_in_place, shift_frame
+
+ShiftFunction = Callable[[Tensor], Tensor]
+State = tuple[Tensor, ...]
+
+
+class ShiftPoint(NamedTuple):
+    """Where a block shifts: `channels` wide, on a map 1/`stride` as high and wide as the input."""
+
+    channels: int
+    stride: int
+
+
+class OnlineNetwork(nn.Module):
+    """A 2D network whose blocks call `shift(x)`; what is injected looks along a clip or into a
+    cache. It has one walk through its blocks, `logits`, for both.
+
+    `in_place` says that nothing needs a block's unshifted input (placement "block" only).
+    """
+
+    def __init__(self, shift: Shift, in_place: bool = False) -> None:
+        super().__init__()
+        self.shift = shift
+        self._shift_clip = shift_clip_in_place if in_place else shift_clip
+
+    @abstractmethod
+    def logits(self, x: Tensor, shift: ShiftFunction) -> Tensor:
+        """The walk: images [N, 3, H, W] to logits [N, K], with `shift` called at shifted blocks."""
+
+    @abstractmethod
+    def shift_points(self) -> Iterator[ShiftPoint]:
+        """The shifted blocks in the order of the walk."""
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """Clips [N, T, 3, H, W] to logits of every frame [N, T, K], shifted as in training."""
+        n, t = clip.shape[:2]
+
+        def shift(x: Tensor) -> Tensor:
+            return self._shift_clip(x.reshape(n, t, *x.shape[1:]), self.shift).flatten(0, 1)
+
+        return self.logits(clip.flatten(0, 1), shift).reshape(n, t, -1)
+
+    def step(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
+        """One frame of N streams [N, 3, H, W] and what the frame before left, to logits [N, K]
+        and the state for the next frame. `state` itself is not changed."""
+        folds = self._folds()  # plain numbers, so that an exported graph has fixed slices
+        after: list[Tensor] = []
+
+        def shift(x: Tensor) -> Tensor:
+            i = len(after)
+            shifted, kept = shift_frame(x, state[i], folds[i])
+            after.append(kept)
+            return shifted
+
+        return self.logits(frame, shift), tuple(after)
+
+    def open_state(self, batch: int, height: int, width: int) -> State:
+        """The state before the first frame: zeros, one [batch, fold, h, w] a shifted block."""
+        like = next(self.parameters())
+        return tuple(
+            torch.zeros(batch, fold.stop - fold.start,
+                        -(-height // point.stride), -(-width // point.stride),
+                        device=like.device, dtype=like.dtype)
+            for point, fold in zip(self.shift_points(), self._folds(), strict=True)
+        )
+
+    def _folds(self) -> list[slice]:
+        return [fold_of(point.channels, self.shift) for point in self.shift_points()]
