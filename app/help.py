@@ -1,0 +1,129 @@
+"""The help page: the keys, and the gestures of the model with their thresholds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+
+from app import lettering
+from app.drawing import INK, MUTED, TRACK, Box, Canvas
+from app.elements import threshold_of
+from app.keys import COMMANDS
+from app.scene import Image
+
+if TYPE_CHECKING:
+    from models.card import ModelCard
+
+_PAGE_WIDTH, _PAGE_HEIGHT = 760, 480  # design pixels; a larger picture leaves a border
+_KEYS_WIDTH, _COLUMN_WIDTH, _FIGURE_WIDTH = 170, 172, 30
+_KEY_ROW, _TITLE, _LEGEND_ROW = 26, 40, 26
+_SMALLEST_ROW, _LARGEST_ROW = 18, 26
+_LEGEND = "The number is the confidence at which a gesture counts; off: it never does."
+
+
+def draw_help(canvas: Canvas, card: ModelCard, guide: Image | None = None) -> None:
+    """Covers the picture with the help page; `guide` (BGR) has its place under the keys.
+
+    What does not fit a small picture is left out, the keys last.
+    """
+    canvas.page()
+    width = min(canvas.width - canvas.px(40), canvas.px(_PAGE_WIDTH))
+    height = min(canvas.height - canvas.px(40), canvas.px(_PAGE_HEIGHT))
+    if min(width, height) < canvas.px(_TITLE):
+        return
+    page = Box((canvas.width - width) // 2, (canvas.height - height) // 2, width, height)
+    gap = canvas.px(20)
+    keys = Box(page.x, page.y, min(page.width, canvas.px(_KEYS_WIDTH)), page.height)
+    bottom = _draw_keys(canvas, keys)
+    if guide is not None:
+        _draw_guide(canvas, Box(keys.x, bottom, keys.width, page.bottom - bottom), guide)
+    gestures = Box(keys.right + gap, page.y, page.right - keys.right - gap, page.height)
+    if gestures.width >= canvas.px(_COLUMN_WIDTH) // 2:
+        _draw_gestures(canvas, gestures, card)
+
+
+def _draw_title(canvas: Canvas, box: Box, title: str) -> None:
+    canvas.text(title, box.x, canvas.baseline(box.y, canvas.px(18), 18), room=box.width, size=18,
+                weight=lettering.SEMIBOLD)
+
+
+def _draw_keys(canvas: Canvas, box: Box) -> int:
+    """Returns the y under the last key drawn."""
+    _draw_title(canvas, box, "Keys")
+    y, row = box.y + canvas.px(_TITLE), canvas.px(_KEY_ROW)
+    for command in COMMANDS:
+        if y + row > box.bottom:
+            break
+        x = box.x
+        for key in command.keys:
+            x += _draw_key(canvas, x, y, key) + canvas.px(4)
+        x = box.x + canvas.px(64)
+        canvas.text(command.help, x, canvas.baseline(y, canvas.px(20), 12), room=box.right - x,
+                    size=12)
+        y += row
+    return y + canvas.px(8)
+
+
+def _draw_key(canvas: Canvas, x: int, y: int, key: str) -> int:
+    name = key.upper() if len(key) == 1 else key.capitalize()
+    height = canvas.px(20)
+    width = max(height, lettering.width_of(name, canvas.px(11)) + canvas.px(12))
+    canvas.slab(Box(x, y, width, height), canvas.px(5), TRACK)
+    canvas.text(name, x + width // 2, canvas.baseline(y, height, 11), room=width, size=11,
+                align="centre", weight=lettering.MEDIUM)
+    return width
+
+
+def _draw_guide(canvas: Canvas, box: Box, guide: Image) -> None:
+    height, width = guide.shape[:2]
+    scale = min(box.width / width, box.height / height)
+    size = (int(width * scale), int(height * scale))
+    if min(size) < canvas.px(40):
+        return
+    view = canvas.view(Box(box.x, box.bottom - size[1], *size))
+    view[:] = cv2.resize(guide, size, interpolation=cv2.INTER_AREA)
+
+
+def _draw_gestures(canvas: Canvas, box: Box, card: ModelCard) -> None:
+    """In columns, background labels last; says how many did not fit."""
+    _draw_title(canvas, box, "Gestures")
+    names = [name for name in card.labels if name not in card.background] + list(card.background)
+    top, gap = box.y + canvas.px(_TITLE), canvas.px(20)
+    room = box.bottom - canvas.px(_LEGEND_ROW) - top
+    most_rows = max(1, room // canvas.px(_SMALLEST_ROW))
+    most_columns = max(1, (box.width + gap) // (canvas.px(_COLUMN_WIDTH) + gap))
+    columns = min(most_columns, -(-len(names) // most_rows))
+    rows = min(most_rows, -(-len(names) // columns))
+    more = len(names) - rows * columns
+    if more > 0:
+        names = [*names[:rows * columns - 1], f"and {more + 1} more"]
+    row = min(canvas.px(_LARGEST_ROW), room // rows)
+    width = (box.width + gap) // columns - gap
+    size = _common_size(canvas, names, width - canvas.px(_FIGURE_WIDTH))
+    for place, name in enumerate(names):
+        x, y = box.x + place // rows * (width + gap), top + place % rows * row
+        _draw_gesture(canvas, Box(x, y, width, row), name, size, card)
+    legend = canvas.baseline(top + rows * row, canvas.px(_LEGEND_ROW), 11)
+    canvas.text(_LEGEND, box.x, legend, room=box.width, size=11, colour=MUTED)
+
+
+def _common_size(canvas: Canvas, names: list[str], room: int) -> float:
+    """The one size, in design pixels, at which all names fit, if that is still readable."""
+    sizes = [lettering.fit(name, room, canvas.px(13), canvas.px(11))[1] for name in names]
+    return min(sizes) / canvas.scale
+
+
+def _draw_gesture(canvas: Canvas, box: Box, name: str, size: float, card: ModelCard) -> None:
+    baseline = canvas.baseline(box.y, canvas.px(_SMALLEST_ROW), size)
+    threshold = threshold_of(card, name) if name in card.labels else None
+    if name not in card.labels:
+        mark = ""
+    elif threshold is None:
+        mark = "off"
+    else:
+        mark = f"{threshold:.2f}"
+    canvas.text(mark, box.right, baseline, room=canvas.px(_FIGURE_WIDTH), size=size, colour=MUTED,
+                align="right")
+    canvas.text(name, box.x, baseline, room=box.width - canvas.px(_FIGURE_WIDTH), size=size, smallest=size,
+                colour=INK if threshold is not None else MUTED)
