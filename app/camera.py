@@ -1,0 +1,211 @@
+"""A live source: its own thread grabs, one slot holds the newest frame, what is lost comes back."""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.frames import POLL_S, Frame, SourceError
+from app.opencv import cv2
+
+logger = logging.getLogger(__name__)
+
+PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 10.0)  # before each further try; the last one repeats
+RATE_WINDOW_S = 2.0  # the rate is measured over this long
+STALL_S = 2.0  # without a picture for this long, the user is told
+JOIN_S = 1.0  # how long close() waits for the thread
+BLACK_LEVEL = 10  # grey level of 255; a lens in the dark still gives more noise than this
+BLACK_S = 2.0  # black for this long, the user is told
+MOST_DAMAGED = 10  # frames in a row that cannot be decoded, before the connection counts as lost
+
+
+class LiveSource:
+    """A camera or a stream, read by a thread that starts at once.
+
+    `connect` returns an opened or closed `cv2.VideoCapture`; it and all that is done with the
+    capture run in the thread. If nothing comes at first within `patience_s` seconds, iterating
+    raises what `explain` returns. Once there was a frame, a loss is never an error: `status`
+    tells it, the thread tries again after growing pauses, and the frame after it raises `epoch`.
+    `darkness` is the status while all pictures are black. `exit_s` is how long the interpreter
+    waits at exit for a thread that still hangs in a driver or a socket.
+    """
+
+    live = True
+    frame_count: int | None = None
+
+    def __init__(
+        self,
+        name: str,
+        connect: Callable[[], Any],
+        explain: Callable[[], SourceError],
+        *,
+        patience_s: float = 0.0,
+        darkness: str = "",
+        exit_s: float = 5.0,
+    ) -> None:
+        self.name = name
+        self.dropped = 0
+        self.epoch = 0
+        self._connect = connect
+        self._explain = explain
+        self._patience_s = patience_s
+        self._exit_s = exit_s
+        self._stop = threading.Event()
+        self._news = threading.Condition()
+        # All below belong to the thread; the reader takes them under `_news`.
+        self._slot: Frame | None = None
+        self._failure: Exception | None = None
+        self._times: deque[float] = deque()  # of the grabs within RATE_WINDOW_S
+        self._trouble = f"opening {name} ..."
+        self._light = Darkness(darkness or f"the pictures from {name} are black")
+        self._index = itertools.count()
+        self._newest_epoch = 0
+        self._shape: tuple[int, ...] | None = None
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        # A daemon thread that returns from OpenCV while Python is going down aborts the process.
+        atexit.register(self._finish)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[Frame | None]:
+        while not self._stop.is_set():
+            yield self._take()
+
+    def _take(self) -> Frame | None:
+        with self._news:
+            self._news.wait_for(lambda: self._slot or self._failure or self._stop.is_set(), POLL_S)
+            if self._failure:
+                raise self._failure
+            frame, self._slot = self._slot, None
+            if frame:
+                self.epoch = self._newest_epoch
+            return frame
+
+    @property
+    def rate(self) -> float | None:
+        """Frames a second as the camera delivers them; None before half a second of them."""
+        now = time.monotonic()
+        with self._news:
+            times = [moment for moment in self._times if now - moment <= RATE_WINDOW_S]
+        if len(times) < 3 or times[-1] - times[0] < RATE_WINDOW_S / 4:
+            return None
+        return (len(times) - 1) / (times[-1] - times[0])
+
+    @property
+    def status(self) -> str:
+        with self._news:
+            if self._trouble:
+                return self._trouble
+            silence = time.monotonic() - self._times[-1]
+            if silence > STALL_S:
+                return f"no picture from {self.name} for {silence:.0f} s"
+            return self._light.status
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the thread, or leaves it behind if it does not come back within a second."""
+        self._stop.set()
+        with self._news:
+            self._news.notify_all()
+        self._thread.join(JOIN_S)
+        if not self._thread.is_alive():
+            atexit.unregister(self._finish)
+
+    def _finish(self) -> None:
+        self._stop.set()
+        self._thread.join(self._exit_s)
+
+    def _run(self) -> None:
+        try:
+            self._stay_connected()
+        except Exception as error:
+            with self._news:
+                self._failure = error
+                self._news.notify_all()
+
+    def _stay_connected(self) -> None:
+        patient_until = time.monotonic() + self._patience_s
+        ever, tries = False, 0
+        while True:
+            delivered = self._follow(self._connect())
+            if self._stop.is_set():
+                return
+            ever, tries = ever or delivered, 0 if delivered else tries
+            if not ever and time.monotonic() >= patient_until:
+                raise self._explain()
+            if delivered:
+                logger.warning("%s lost", self.name)
+            pause = PAUSES_S[min(tries, len(PAUSES_S) - 1)]
+            tries += 1
+            what = "lost" if ever else "does not answer"
+            self._say(f"{self.name} {what}, retrying in {pause:g} s")
+            self._stop.wait(pause)
+            self._say(f"{self.name} {what}, trying again ...")
+
+    def _follow(self, capture: Any) -> bool:
+        """Puts frames into the slot until the capture ends or fails; whether there were any."""
+        frames = damaged = 0
+        try:
+            while damaged < MOST_DAMAGED and not self._stop.is_set() and capture.grab():
+                moment, grabbed = time.monotonic(), time.perf_counter()
+                ok, image = capture.retrieve()
+                if not ok:
+                    damaged += 1
+                    continue
+                damaged = 0
+                self._put(image, moment, grabbed, again=frames == 0 and self._shape is not None)
+                frames += 1
+        except cv2.error as error:
+            logger.info("%s: %s", self.name, error)
+        finally:
+            capture.release()
+        return frames > 0
+
+    def _put(self, image: NDArray[np.uint8], moment: float, grabbed: float, again: bool) -> None:
+        with self._news:
+            if again or (self._shape is not None and image.shape != self._shape):
+                self._newest_epoch += 1
+            self._shape = image.shape
+            self.dropped += self._slot is not None
+            self._slot = Frame(image, moment, next(self._index), grabbed)
+            self._times.append(moment)
+            while moment - self._times[0] > RATE_WINDOW_S:
+                self._times.popleft()
+            self._light.look(image, moment)
+            self._trouble = ""
+            self._news.notify_all()
+
+    def _say(self, trouble: str) -> None:
+        with self._news:
+            self._trouble = trouble
+
+
+class Darkness:
+    """Notices pictures that are black for longer than `BLACK_S`; `status` is then `message`."""
+
+    def __init__(self, message: str) -> None:
+        self.status = ""
+        self._message = message
+        self._since: float | None = None
+
+    def look(self, image: NDArray[np.uint8], moment: float) -> None:
+        """Takes a picture, uint8 [H, W, 3], and its time in seconds."""
+        if int(image[::16, ::16].max()) > BLACK_LEVEL:
+            self._since, self.status = None, ""
+        elif self._since is None:
+            self._since = moment
+        elif moment - self._since > BLACK_S:
+            self.status = self._message

@@ -1,0 +1,94 @@
+"""One string says where frames come from; this decides what it means and opens that."""
+
+from __future__ import annotations
+
+import platform
+import re
+from pathlib import Path
+
+from app import devices, files, streams
+from app.camera import LiveSource
+from app.devices import CameraInfo, list_cameras
+from app.files import FileSource
+from app.frames import Frame, NoCameraError, Source, SourceError, SourceOptions
+
+__all__ = [
+    "CameraInfo", "Frame", "NoCameraError", "Source", "SourceError", "SourceOptions",
+    "list_cameras", "open_source",
+]
+
+PERMISSION_S = 20.0  # macOS asks the user at the first try, and refuses it meanwhile
+MEDIA_SUFFIX = re.compile(r"\.(avi|gif|m4v|mjpe?g|mkv|mov|mp4|mpe?g|ts|webm|wmv)$", re.IGNORECASE)
+
+
+def open_source(spec: str, options: SourceOptions | None = None) -> Source:
+    """Opens what `spec` names; the first that fits:
+
+    1. "scheme://...": a live stream, RTSP or MJPEG over HTTP(S)
+    2. digits, or /dev/videoN: the camera of that index (a file named "0" is "./0")
+    3. a folder that exists: its images, in natural order; a file that exists: a video or image
+    4. a camera's name, or a part of it that only one camera's name has (case does not matter)
+
+    Files are checked here. Cameras and streams open in their own thread, and what is wrong with
+    them is raised by the first iteration that knows. SourceError says what was tried.
+    """
+    options = options or SourceOptions()
+    if options.backend != "auto" and options.backend not in devices.BACKENDS:
+        raise SourceError(f"there is no camera backend '{options.backend}'; "
+                          f"known are auto, {', '.join(devices.BACKENDS)}")
+    if "://" in spec:
+        return _open_stream(spec, options)
+    index = int(spec) if spec.isascii() and spec.isdigit() else devices.device_index(spec)
+    if index is not None:
+        return _open_camera(index, f"camera {index}", options)
+    path = Path(spec).expanduser()
+    if spec and path.is_dir():
+        return FileSource(files.open_folder(path, options.rate), options.fast)
+    if spec and path.exists():
+        return FileSource(files.open_file(path, options.rate), options.fast)
+    camera = _find_camera(spec)
+    return _open_camera(camera.index, camera.name, options)
+
+
+def _open_stream(url: str, options: SourceOptions) -> LiveSource:
+    scheme = url.partition("://")[0].lower()
+    if scheme not in streams.SCHEMES:
+        raise SourceError(f"{streams.safe_name(url)}: streams are read over "
+                          f"{', '.join(streams.SCHEMES)}, not over '{scheme}'")
+    return LiveSource(
+        streams.safe_name(url),
+        lambda: streams.open_url(url, options),
+        lambda: streams.why_silent(url, options.timeout_s),
+        patience_s=options.timeout_s,
+        exit_s=options.timeout_s,
+    )
+
+
+def _open_camera(index: int, name: str, options: SourceOptions) -> LiveSource:
+    system = platform.system()
+    if system == "Linux" and not Path(f"/dev/video{index}").exists():
+        raise devices.why_no_camera(index)
+    privacy = f", or {devices.PRIVACY[system]}" if system in devices.PRIVACY else ""
+    return LiveSource(
+        name,
+        lambda: devices.open_camera(index, options),
+        lambda: devices.why_no_camera(index),
+        patience_s=PERMISSION_S if system == "Darwin" else 0.0,
+        darkness=f"the pictures from {name} are black: uncover its lens{privacy}",
+    )
+
+
+def _find_camera(spec: str) -> CameraInfo:
+    if not spec or MEDIA_SUFFIX.search(spec) or "/" in spec or "\\" in spec:
+        raise SourceError(f"there is no file or folder '{spec}'")
+    cameras = list_cameras()
+    wanted = spec.casefold()
+    exact = [camera for camera in cameras if camera.name.casefold() == wanted]
+    alike = exact or [camera for camera in cameras if wanted in camera.name.casefold()]
+    if len(alike) == 1:
+        return alike[0]
+    if alike:
+        raise SourceError(f"'{spec}' fits several cameras ({devices.names(alike)}): "
+                          "give the index instead")
+    raise SourceError(f"'{spec}' is no camera index, no file or folder, no URL, and no camera's "
+                      f"name ({devices.names(cameras)})")
