@@ -1,0 +1,241 @@
+"""A path or a name in, a network and its card out. Imports torch only where tensors are needed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models import jester, zoo
+from models.card import CardError, ModelCard
+from models.card_files import (
+    METADATA_KEY,
+    card_beside,
+    card_fields,
+    card_to_json,
+    complete_card,
+    read_card_file,
+    read_labels,
+)
+from models.errors import CheckpointError
+from models.weight_files import WeightFile, head_of, open_graph_file, open_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.layouts import Recognised
+    from models.network import OnlineNetwork
+
+__all__ = ["DEFAULT_MODEL", "CheckpointError", "load_initial_weights", "load_model", "read_card",
+           "resolve", "save_model"]
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_MODEL = "mobilenet_v2_interim"
+NAMED_AT_MOST = 5  # tensors in one message
+
+
+def resolve(name_or_path: str | Path) -> Path:
+    """The file of a path, or of a name in the zoo, which is downloaded if it is not there yet.
+
+    Raises CheckpointError for what is neither.
+    """
+    path = Path(name_or_path).expanduser()
+    if path.is_file():
+        return path
+    if str(name_or_path) in zoo.entries():
+        return zoo.fetch(str(name_or_path))
+    what = "is a folder" if path.is_dir() else "is no file"
+    raise CheckpointError(f"{name_or_path} {what}, and no model has that name; "
+                          f"known: {', '.join(zoo.entries())}")
+
+
+def read_card(name_or_path: str | Path, *, overrides: Mapping[str, Any] | None = None,
+              card_file: Path | None = None, trust: bool = False) -> ModelCard:
+    """The card of a weight file or an ONNX file, as `load_model` would give it.
+
+    Without torch where the file holds its card, as ours do, and for any ONNX file. Raises
+    CheckpointError or CardError.
+    """
+    path = resolve(name_or_path)
+    if path.suffix.lower() == ".onnx":
+        return _card_of_graph(path, _given(path, overrides, card_file))
+    return _card_of_weights(open_weights(path, trust), _given(path, overrides, card_file))[0]
+
+
+def load_model(name_or_path: str | Path, device: Any = None, *,
+               overrides: Mapping[str, Any] | None = None, card_file: Path | None = None,
+               trust: bool = False) -> tuple[OnlineNetwork, ModelCard]:
+    """The network, in eval mode on `device` (None: the CPU), and its card.
+
+    The card's fields come from `overrides`, then from `card_file` (None: the YAML file of the same
+    stem, if there is one), then from inside the file, then from its layout. `trust` lets a file run
+    its pickled objects. Raises CheckpointError or CardError, with the reason.
+    """
+    path = resolve(name_or_path)
+    if path.suffix.lower() == ".onnx":
+        raise CheckpointError(f"{path.name} is a graph: an engine runs it, but it has no network "
+                              "to load; give the checkpoint it was exported from")
+    file = open_weights(path, trust)
+    card, recognised = _card_of_weights(file, _given(path, overrides, card_file))
+    from models.build import build_network
+    network = build_network(card)
+    tensors = file.load()
+    if recognised is not None:
+        tensors = _renamed(tensors, recognised, path)
+    _fill(network, tensors, path)
+    if card.shift.direction == "both":
+        logger.warning(
+            "%s was trained with a shift both ways. A stream has no future: the half of the shift "
+            "that looks ahead keeps the current frame, so expect less than its published accuracy",
+            path.name)
+    return network.to(device or "cpu").eval(), card
+
+
+def load_initial_weights(network: OnlineNetwork, path: Path, trust: bool = False) -> None:
+    """Copies everything but the head of a checkpoint into `network`, in place, to train from.
+
+    This is what ImageNet weights in torchvision's layout are for. Raises CheckpointError.
+    """
+    from models.layouts import recognise
+    file = open_weights(path, trust)
+    recognised = recognise(file.shapes, path.name)
+    head = head_of(recognised.architecture) + "."
+    tensors = {name: tensor for name, tensor in _renamed(file.load(), recognised, path).items()
+               if not name.startswith(head)}
+    own_head = {name: tensor for name, tensor in network.state_dict().items()
+                if name.startswith(head)}
+    _fill(network, {**tensors, **own_head}, path)
+
+
+def save_model(network: OnlineNetwork, card: ModelCard, path: Path) -> None:
+    """Writes our own format: safetensors with the card inside. Raises CheckpointError."""
+    from safetensors.torch import save
+    tensors = {name: tensor.detach().cpu().contiguous()
+               for name, tensor in network.state_dict().items()}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(save(tensors, metadata={METADATA_KEY: card_to_json(card)}))
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _given(path: Path, overrides: Mapping[str, Any] | None, card_file: Path | None
+           ) -> list[dict[str, Any]]:
+    """What the user says about the model, the weaker first: the YAML card, the overrides."""
+    layers = []
+    beside = card_file or card_beside(path)
+    if card_file is not None or beside.is_file():
+        layers.append(read_card_file(beside))
+        logger.info("%s: card from %s", path.name, beside)
+    given = dict(overrides or {})
+    if isinstance(given.get("labels"), str | Path):
+        given["labels"] = read_labels(Path(given["labels"]))
+    return [*layers, given]
+
+
+def _card_of_weights(file: WeightFile, given: list[dict[str, Any]]
+                     ) -> tuple[ModelCard, Recognised | None]:
+    """The card, and for a file without one inside its layout."""
+    path, inside = file.path, card_fields(file.metadata, file.path)
+    if inside:
+        card = complete_card([inside, *given], path)
+        for field in ("architecture", "width_multiplier"):
+            _agree(card, field, inside.get(field), path)
+        shape = file.shapes.get(f"{head_of(card.architecture)}.weight")
+        if shape:
+            _check_labels(card, shape[0], path)
+        return card, None
+    from models.layouts import recognise
+    recognised = recognise(file.shapes, path.name)
+    logger.info("%s: layout of the %s", path.name, recognised.layout)
+    said = {key for layer in given for key in layer}
+    if recognised.refusal and not said.issuperset(("labels", "shift")):
+        raise CheckpointError(
+            f"{path.name} ({recognised.layout} layout) can initialise a training but not recognise "
+            f"gestures: {recognised.refusal}. If that is not so, say how it was trained under "
+            f"`labels:` and `shift:` in {card_beside(path).name} beside it")
+    if "labels" not in recognised.card and "labels" not in said:
+        raise CheckpointError(
+            f"{path.name} has {recognised.classes} classes and does not say which; list them "
+            f"under `labels:` in {card_beside(path).name} beside it, in the order of the logits")
+    card = complete_card([recognised.card, *given], path)
+    _agree(card, "architecture", recognised.architecture, path)
+    _check_labels(card, recognised.classes, path)
+    return card, recognised
+
+
+def _card_of_graph(path: Path, given: list[dict[str, Any]]) -> ModelCard:
+    graph = open_graph_file(path)
+    inside = card_fields(graph.metadata, path)
+    if len(graph.inputs) < 2 or len(graph.inputs) != len(graph.outputs):
+        raise CheckpointError(
+            f"{path.name} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; a "
+            "streaming graph takes an image and its state, and gives logits and the new state")
+    classes = graph.outputs[0][-1] if graph.outputs[0] else None
+    if not inside:
+        inside = _said_by_graph(graph.inputs, classes)
+        if not any("labels" in layer for layer in (inside, *given)):
+            raise CheckpointError(
+                f"{path.name} holds no card and has {classes} classes; describe it in "
+                f"{card_beside(path).name} beside it (architecture, labels, frame_rate, ...)")
+    card = complete_card([inside, *given], path)
+    if classes is not None:
+        _check_labels(card, classes, path)
+    return card
+
+
+def _said_by_graph(inputs: tuple[tuple[int | None, ...], ...], classes: int | None
+                   ) -> dict[str, Any]:
+    """A graph without a card is taken for the official demo's, as far as it looks like it."""
+    said: dict[str, Any] = {"architecture": "mobilenet_v2"}
+    if len(inputs[0]) == 4 and inputs[0][2] and inputs[0][3]:
+        said["input_size"] = list(inputs[0][2:])
+    if classes == len(jester.ALPHABETICAL) and len(inputs) == 11:
+        said["labels"] = jester.ALPHABETICAL
+    return said
+
+
+def _agree(card: ModelCard, field: str, known: Any, path: Path) -> None:
+    said = getattr(card, field)
+    if known is not None and said != known:
+        raise CardError(f"{path.name}: the card says {field} {said!r}, its tensors are {known!r}")
+
+
+def _check_labels(card: ModelCard, classes: int, path: Path) -> None:
+    if len(card.labels) != classes:
+        raise CheckpointError(f"{path.name}: {len(card.labels)} labels are given, but the network "
+                              f"has {classes} classes")
+
+
+def _renamed(tensors: Mapping[str, Tensor], recognised: Recognised, path: Path
+             ) -> dict[str, Tensor]:
+    for old, new in recognised.names.items():
+        if old != new:
+            logger.debug("%s: %s -> %s", path.name, old, new)
+    count = sum(old != new for old, new in recognised.names.items())
+    logger.info("%s: %d of %d tensors renamed, %d left out", path.name, count,
+                len(recognised.names), len(recognised.spare))
+    return {new: tensors[old] for old, new in recognised.names.items()}
+
+
+def _fill(network: OnlineNetwork, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Copies `tensors` into `network`; every name and every shape must match."""
+    own = network.state_dict()
+    # Checkpoints from before torch 0.4.1 lack these counters; nothing here reads them.
+    missing = [n for n in own if n not in tensors and not n.endswith("num_batches_tracked")]
+    unexpected = [name for name in tensors if name not in own]
+    shapes = [f"{name} {tuple(tensors[name].shape)} instead of {tuple(own[name].shape)}"
+              for name in own if name in tensors and tensors[name].shape != own[name].shape]
+    problems = [_listed(what, names) for what, names in
+                (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
+                if names]
+    if problems:
+        raise CheckpointError(f"{path.name} does not fit its network. {'. '.join(problems)}")
+    network.load_state_dict(dict(tensors), strict=False)
+
+
+def _listed(what: str, names: list[str]) -> str:
+    more = f" and {len(names) - NAMED_AT_MOST} more" if len(names) > NAMED_AT_MOST else ""
+    return f"Tensors {what}: {', '.join(names[:NAMED_AT_MOST])}{more}"
