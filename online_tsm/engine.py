@@ -1,0 +1,175 @@
+"""What executes the network: (inputs, states) to (logits, new states), and nothing else.
+
+Imports neither torch nor ONNX Runtime until an engine is opened, and torch only for one that
+needs it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.card import ModelCard
+from models.checkpoints import load_model, read_card, resolve
+
+State = Any  # what one stream's one phase keeps; only the engine that made it can read it
+Array = NDArray[np.float32]
+EngineName = Literal["auto", "onnxruntime", "torch"]
+DeviceName = Literal["auto", "cpu", "cuda"]
+
+GPU_RUNTIME = '"onnxruntime-gpu[cuda,cudnn]==1.31.1"'  # with the CUDA and cuDNN wheels
+NO_GPU = ("no NVIDIA GPU or driver is visible here, so CUDA cannot be used; use --device cpu, or "
+          "install the driver and see that `nvidia-smi` lists the GPU")
+TORCH_WITHOUT_CUDA = ("this installation of torch cannot use the NVIDIA GPU; install a build with "
+                      "CUDA (https://pytorch.org/get-started/locally)")
+
+
+class EngineError(RuntimeError):
+    """An engine that cannot be opened or fed; the message says why and what to do."""
+
+
+class Engine(Protocol):
+    """One network on one device. It holds no stream's memory: states go in and come out."""
+
+    card: ModelCard
+    name: str  # "onnxruntime" or "torch"
+    device: str  # "cpu" or "cuda"
+    provider: str  # "CPUExecutionProvider", "CUDAExecutionProvider" or "torch"
+    precision: str  # "fp32"
+    threads: int  # CPU threads of one step
+    shifted_blocks: int  # after this many steps nothing is left of an older state
+    note: str  # one line for the user: what `auto` took, and what would mend a missing GPU
+
+    def open_state(self) -> State:
+        """The state of one stream before its first frame: zeros."""
+
+    def step(self, inputs: Array, states: Sequence[State]) -> tuple[Array, list[State]]:
+        """One pass for N streams: inputs [N, 3, h, w] and N states to logits [N, K], N new states.
+
+        The given states stay as they are, so a caller may step from one twice. Raises EngineError
+        where the shapes do not fit.
+        """
+
+
+def open_engine(
+    model: str | Path, engine: EngineName = "auto", device: DeviceName = "auto",
+    threads: int | None = None, *, overrides: Mapping[str, Any] | None = None,
+    card_file: Path | None = None, trust: bool = False,
+) -> Engine:
+    """The engine for a model's name or file.
+
+    "auto" takes CUDA where it is really granted (ONNX Runtime's, else torch's) and otherwise ONNX
+    Runtime on the CPU with one thread: with two it is no faster at a camera's pace, and its
+    waiting burns a core. `threads` None is one for ONNX Runtime and torch's own choice for torch.
+    `overrides`, `card_file` and `trust` go to the loading of the model. Raises EngineError,
+    CheckpointError or CardError.
+    """
+    _check_choice("engine", engine, get_args(EngineName))
+    _check_choice("device", device, get_args(DeviceName))
+    if threads is not None and threads < 1:
+        raise EngineError(f"threads is {threads}; an engine needs at least 1")
+    path = resolve(model)
+    given: dict[str, Any] = {"overrides": overrides, "card_file": card_file, "trust": trust}
+    load = functools.partial(load_model, path, **given)
+    if engine == "torch":
+        if path.suffix == ".onnx":
+            raise EngineError(f"{path.name} is an ONNX file, which the engine torch cannot run; "
+                              "use --engine onnxruntime")
+        return _open_torch(load, device, threads)
+    gpu = nvidia_visible()
+    if device == "cuda" and not gpu:
+        raise EngineError(NO_GPU)
+
+    from online_tsm.engine_onnx import open_onnx
+
+    card = read_card(path, **given)
+    opened = open_onnx(path, card, gpu and device != "cpu", threads, lambda: load()[0])
+    if gpu and device != "cpu" and opened.device == "cpu":
+        if engine == "auto" and path.suffix != ".onnx" and torch_cuda():
+            served = _open_torch(load, "cuda", threads)
+            served.note = f"torch on the NVIDIA GPU; ONNX Runtime was not granted it. {mend()}"
+            return served
+        if device == "cuda":
+            raise EngineError(f"ONNX Runtime was not granted the NVIDIA GPU. {mend()}")
+    if device == "auto":
+        opened.note = _taken(opened, gpu)
+    return opened
+
+
+def nvidia_visible() -> bool:
+    """Whether an NVIDIA GPU's driver shows itself, without loading anything of it.
+
+    Asking ONNX Runtime is no test: it lists CUDA on every machine, and trying prints errors.
+    """
+    if sys.platform == "darwin":
+        return False
+    if sys.platform == "win32":
+        return shutil.which("nvcuda.dll") is not None or shutil.which("nvidia-smi") is not None
+    signs = ("/dev/nvidiactl", "/dev/nvidia0", "/proc/driver/nvidia/version",
+             "/usr/lib/wsl/lib/libcuda.so.1")
+    return any(Path(sign).exists() for sign in signs) or shutil.which("nvidia-smi") is not None
+
+
+def torch_cuda() -> bool:
+    """Whether torch is installed and can use CUDA. Imports torch."""
+    if importlib.util.find_spec("torch") is None:
+        return False
+    from online_tsm.engine_torch import cuda_granted
+
+    return cuda_granted()
+
+
+def mend() -> str:
+    """The command that gives ONNX Runtime its CUDA, for this installation."""
+    from online_tsm.engine_onnx import built_for_cuda
+
+    install = f"pip install {GPU_RUNTIME}"
+    if not built_for_cuda():
+        install = f"pip uninstall -y onnxruntime && {install}"
+    return (f"To mend it: {install} (its CUDA and cuDNN are then loaded by "
+            "onnxruntime.preload_dlls(); the driver must know CUDA 13)")
+
+
+def _taken(engine: Engine, gpu: bool) -> str:
+    if engine.device == "cuda":
+        return "ONNX Runtime on the NVIDIA GPU"
+    note = f"ONNX Runtime on the CPU, {engine.threads} thread{'s' if engine.threads > 1 else ''}"
+    return f"{note}; an NVIDIA GPU is present but was not granted. {mend()}" if gpu else note
+
+
+def check_step(inputs: Array, states: Sequence[State], size: tuple[int, int]) -> None:
+    """Raises EngineError unless `inputs` is float32 [N, 3, *size] and there are N states."""
+    if inputs.dtype != np.float32 or inputs.ndim != 4 or inputs.shape[1:] != (3, *size):
+        raise EngineError(f"a step needs inputs float32 [N, 3, {size[0]}, {size[1]}], got "
+                          f"{inputs.dtype} {list(inputs.shape)}")
+    if len(inputs) != len(states) or not states:
+        raise EngineError(f"a step needs one state an input, got {len(states)} states for "
+                          f"{len(inputs)} inputs")
+
+
+def _open_torch(load: Callable[..., tuple[Any, ModelCard]], device: str, threads: int | None
+                ) -> Engine:
+    """`load(device)` gives the network and its card."""
+    if importlib.util.find_spec("torch") is None:
+        raise EngineError("the engine torch needs the package torch: pip install torch")
+    from online_tsm.engine_torch import TorchEngine, cuda_granted
+
+    if device == "cuda" and not cuda_granted():
+        raise EngineError(TORCH_WITHOUT_CUDA if nvidia_visible() else NO_GPU)
+    chosen = "cuda" if device == "cuda" or (device == "auto" and cuda_granted()) else "cpu"
+    network, card = load(chosen)
+    note = f"torch on the {'NVIDIA GPU' if chosen == 'cuda' else 'CPU'}" if device == "auto" else ""
+    return TorchEngine(network, card, chosen, threads, note)
+
+
+def _check_choice(flag: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise EngineError(f"unknown {flag} {value!r}; known: {', '.join(known)}")

@@ -1,0 +1,87 @@
+"""The ONNX graph of a torch checkpoint: shipped beside it, kept from last time, or made now.
+
+Imports no torch unless a graph must be made. A graph belongs to the very weights and card that it
+was made from: it carries a key of both, and one with another key is left alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from models.cache import cache_folder
+from models.card import ModelCard
+from online_tsm.engine import EngineError
+
+log = logging.getLogger(__name__)
+
+EXPORTER = 1  # raise it whenever export.py writes other graphs from the same network
+KEY_REACH = 1 << 16  # bytes; the metadata is the last part of an ONNX file
+
+
+def open_graph(path: Path, card: ModelCard, load: Callable[[], Any],
+               open_session: Callable[[Path | bytes], Any]) -> Any:
+    """The session that `open_session` makes of the checkpoint's graph.
+
+    `load()` gives the torch network; it is called only if no graph is at hand. Raises
+    EngineError.
+    """
+    digest = file_digest(path)
+    key = graph_key(card, digest)
+    kept = cache_folder() / "graphs" / f"{path.stem}-{key[:16]}.onnx"
+    for graph in (path.with_suffix(".onnx"), kept):
+        if holds_key(graph, key):
+            try:
+                return open_session(graph)
+            except EngineError as error:
+                log.warning("%s; its graph is made anew", error)
+    from online_tsm.export import export_network
+
+    log.info("exporting %s to ONNX, once", path.name)
+    graph_bytes = export_network(load(), card, digest)
+    try:
+        write_atomically(kept, graph_bytes)
+    except OSError as error:
+        log.warning("the exported graph could not be kept for the next start: %s", error)
+    return open_session(graph_bytes)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def graph_key(card: ModelCard, digest: str) -> str:
+    """Names the graph: the weights' digest, what of the card shapes it, and the exporter."""
+    shape = (EXPORTER, digest, card.architecture, len(card.labels), tuple(card.input_size),
+             card.width_multiplier, dataclasses.asdict(card.shift))
+    return hashlib.sha256(json.dumps(shape).encode()).hexdigest()
+
+
+def holds_key(graph: Path, key: str) -> bool:
+    """Whether a graph was made for `key`, and is whole: the key is the last thing in it."""
+    try:
+        with graph.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - KEY_REACH))
+            return key.encode() in file.read()
+    except OSError:
+        return False
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """All of `data` in `path`, or nothing of it: written aside, then renamed. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        aside.write_bytes(data)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
