@@ -20,6 +20,7 @@ Preset = Literal["card", "official"]
 Backend = Literal["auto", "any", "dshow", "msmf", "v4l2", "avfoundation", "ffmpeg", "gstreamer"]
 
 AUTO = "auto"
+REPORTS = (".json", ".txt", ".png")  # what a latency report can be written as
 
 
 class SettingsError(ValueError):
@@ -113,6 +114,9 @@ def build(values: Mapping[str, Any]) -> Settings:
     for key in ("phases", "mirror"):
         if values.get(key) == AUTO:
             values[key] = None
+    for key in ("overlay", "record"):
+        if values.get(key) is False:  # YAML reads a bare `off` as false
+            values[key] = "off"
     if type(values.get("source")) is int:
         values["source"] = str(values["source"])
     camera = _known(CameraSettings, values.pop("camera", None) or {}, "settings: camera")
@@ -169,6 +173,8 @@ def _check(settings: Settings) -> None:
                  "a list of gesture names")
     _require(settings, "mirror", lambda v: v is None or isinstance(v, bool), "auto, true or false")
     _require(settings, "card", lambda v: isinstance(v, dict), "keys and values of the model card")
+    _require(settings, "latency", lambda v: v is None or Path(v).suffix in REPORTS,
+             "a file ending in .json, .txt or .png")
     if settings.events == settings.predictions == "-":
         raise SettingsError("--events - and --predictions - would mix on stdout; "
                             "give one of them a file")

@@ -1,0 +1,95 @@
+"""Settings: flags over file over defaults, and sentences for what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.settings import Settings, SettingsError, build, from_flags, read_config
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def test_without_flags_everything_is_the_default() -> None:
+    assert from_flags([]).settings == Settings()
+
+
+def test_flags_win_over_the_file(tmp_path: Path) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text("source: 2\nphases: 3\ncamera: {width: 320, height: 240}\n"
+                      "card: {colour: bgr, smoothing: {rise: 0.7}}\nfast: true\n")
+    settings = from_flags(["--config", str(config), "--phases", "auto", "--camera-rate", "15",
+                           "--colour", "rgb"]).settings
+    assert (settings.source, settings.fast, settings.phases) == ("2", True, None)
+    assert (settings.camera.width, settings.camera.height, settings.camera.rate) == (320, 240, 15)
+    assert settings.card == {"colour": "rgb", "smoothing": {"rise": 0.7}}
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_config_loads(path: Path) -> None:
+    if path.stem == "actions":  # a map of another kind, read by app/actions.py
+        return
+    assert build(read_config(path))
+
+
+def test_the_default_config_is_the_default() -> None:
+    assert build(read_config(CONFIGS / "default.yaml")) == Settings()
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("phasse: 3", "did you mean 'phases'?"),
+    ("camera: {hight: 3}", "did you mean 'height'?"),
+    ("phases: 0", "phases is 0; it must be a whole number of at least 1"),
+    ("phases: true", "phases is True"),
+    ("engine: onnx", "engine is 'onnx'; it must be one of auto, onnxruntime, torch"),
+    ("max_seconds: -1", "max_seconds is -1; it must be a number above 0"),
+    ("max_seconds: .nan", "max_seconds is nan"),
+    ("fast: maybe", "fast is 'maybe'; it must be true or false"),
+    ("mirror: 3", "mirror is 3; it must be auto, true or false"),
+    ("allow: Thumb Up", "allow is 'Thumb Up'; it must be a list of gesture names"),
+    ("camera: 3", "camera: expected keys and values"),
+    ("card: [1]", "card is [1]; it must be keys and values"),
+    ("[1, 2]", "expected keys and values"),
+    ("model: {}", "model is {}; it must be text"),
+    ("camera:\n  width: 320\n rate: 3\n", "line 3, column 2"),
+])
+def test_a_bad_file_is_explained(tmp_path: Path, text: str, words: str,
+                                 capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "bad.yaml"
+    config.write_text(text)
+    with pytest.raises(SystemExit) as ended:
+        from_flags(["--config", str(config)])
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("flags", "words"), [
+    (["--camera-size", "big"], "'big' is no size; write it as 640x480"),
+    (["--phases", "many"], "'many' is neither a number nor 'auto'"),
+    (["--phases", "0"], "phases is 0"),
+    (["--events", "-", "--predictions", "-"], "would mix on stdout"),
+    (["--record", "--no-record"], "not allowed with"),
+    (["--list-labels", "--list-cameras"], "not allowed with"),
+    (["--config", "/nowhere/x.yaml"], "cannot read the configuration"),
+    (["--latency", "report.doc"], ".json, .txt or .png"),
+    (["--max-frames", "0"], "max_frames is 0"),
+])
+def test_a_bad_flag_is_explained(flags: list[str], words: str,
+                                 capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        from_flags(flags)
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_bare_off_is_off(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("overlay: off\nrecord: off\n")
+    settings = build(read_config(tmp_path / "x.yaml"))
+    assert (settings.overlay, settings.record) == ("off", "off")
+
+
+def test_a_binary_file_is_no_configuration(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match="cannot read the configuration"):
+        read_config(tmp_path / "x.yaml")
