@@ -1,0 +1,101 @@
+"""The event detector: from steady probabilities to one event a gesture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.card import ModelCard, Smoothing
+from online_tsm.labels import indices, opposites
+
+EPSILON_S = 1e-6  # times that differ by less are the same
+
+
+@dataclass(frozen=True)
+class Event:
+    """A gesture, recognised once. `time`: stream time (s) of the frame that decided it;
+    `index`: that frame's `Prediction.index`; `confidence`: its probability there, 0 to 1."""
+
+    label: str
+    time: float
+    confidence: float
+    index: int
+
+
+class EventDetector:
+    """Fires a class once, when it leads clearly for long enough; the card's `smoothing` says how.
+
+    A class leads while it is the most probable one, at or above its upper threshold, and
+    `margin` ahead of the second. After `hold_s` of leading it fires. It cannot fire again before
+    it has sunk below the lower threshold, nor within `cooldown_s`.
+
+    If a class begins to lead within `return_s` after its opposite has fired, that is taken for
+    the hand's way back: it stays silent until it has sunk and risen again. Other classes know
+    nothing of it, so a different gesture right after is kept, and so are Thumb Up, Thumb Down,
+    Thumb Up (`labels.opposites` says what is an opposite).
+
+    Background labels never fire, and classes of the card's `smoothing.disabled` only if they
+    are in `allow`.
+    """
+
+    def __init__(self, card: ModelCard, smoothing: Smoothing | None = None,
+                 allow: Iterable[str] = ()) -> None:
+        constants = smoothing or card.smoothing
+        self._constants = constants
+        self._labels = card.labels
+        self._opposites = opposites(card)
+        disabled = indices(card, constants.disabled, "smoothing: disabled")
+        self._mute = (disabled - indices(card, allow, "allow")) | indices(
+            card, card.background, "background")
+        self._rise = np.full(len(card.labels), constants.rise)
+        for name, threshold in constants.thresholds.items():
+            self._rise[list(indices(card, [name], "smoothing: thresholds"))] = threshold
+        # a class whose own upper threshold lies below the common lower one sinks at half of it
+        self._fall = np.where(constants.fall < self._rise, constants.fall, self._rise / 2)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what has fired and what was rising."""
+        self._armed = np.ones(len(self._labels), bool)
+        self._fired: dict[int, float] = {}  # when each class fired last, s
+        self._leader: int | None = None
+        self._since = 0.0  # when it began to lead, s
+
+    def update(self, time: float, probabilities: NDArray[np.float32], index: int = 0
+               ) -> tuple[Event, ...]:
+        """The events of the frame at `time` (s) with smoothed `probabilities` [K]: none or one.
+
+        `index` is the frame's number, passed on into the event. Do not call it for cold frames.
+        """
+        self._armed |= probabilities < self._fall
+        leader = self._leading(probabilities)
+        if leader != self._leader:
+            self._leader, self._since = leader, time
+            if leader is not None and self._is_way_back(leader, time):
+                self._armed[leader] = False
+        if leader is None or not self._armed[leader]:
+            return ()
+        if time - self._since < self._constants.hold_s - EPSILON_S:
+            return ()
+        if self._elapsed(leader, time) < self._constants.cooldown_s - EPSILON_S:
+            return ()
+        self._armed[leader] = False
+        self._fired[leader] = time
+        return (Event(self._labels[leader], time, float(probabilities[leader]), index),)
+
+    def _leading(self, probabilities: NDArray[np.float32]) -> int | None:
+        best = int(np.argmax(probabilities))
+        top = probabilities[best]
+        second = np.delete(probabilities, best).max(initial=0.0)
+        enough = top >= self._rise[best] and top - second >= self._constants.margin
+        return best if enough and best not in self._mute else None
+
+    def _is_way_back(self, place: int, time: float) -> bool:
+        return any(self._elapsed(other, time) < self._constants.return_s - EPSILON_S
+                   for other in self._opposites[place])
+
+    def _elapsed(self, place: int, time: float) -> float:
+        return time - self._fired.get(place, float("-inf"))
