@@ -57,7 +57,7 @@ class TorchEngine:
             else:
                 together = tuple(torch.cat(parts) for parts in zip(*states, strict=True))
                 logits, after = self._network.step(frames, together)
-                new = list(zip(*(tensor.split(1) for tensor in after), strict=True))
+                new = list(zip(*(torch.split(t, 1) for t in after), strict=True))
             if self.device == "cuda":  # the states must be done too, or their time goes unseen
                 torch.cuda.synchronize()
             result: Array = logits.cpu().numpy().astype(np.float32, copy=False)

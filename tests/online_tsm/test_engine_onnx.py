@@ -226,7 +226,7 @@ def test_a_graph_that_is_no_online_network_is_refused_with_the_reason(graph, nam
 def test_a_file_that_is_no_graph_is_named(tmp_path: Path, content, graph):
     path = tmp_path / "broken.onnx"
     path.write_bytes(graph[:5000] if content is None else content)
-    with pytest.raises(EngineError, match="broken.onnx"):
+    with pytest.raises(EngineError, match=r"broken\.onnx"):
         open_session(path)
 
 
