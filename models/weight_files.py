@@ -9,6 +9,7 @@ import json
 import logging
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,22 +126,24 @@ def _unpickle(path: Path, trust: bool) -> Any:
     if not start.startswith((b"PK", b"\x80")):  # a zip archive, or a bare pickle of old versions
         raise CheckpointError(f"{path.name} is no checkpoint{_said(start)}")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of pickle protocols; errors say enough
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         blocked = re.search(r"GLOBAL (\S+)", str(error))
-        what = blocked.group(1) if blocked else "objects that are no tensors"
+        what = f"a pickled {blocked.group(1)}" if blocked else "pickled objects"
         if not trust:
             raise CheckpointError(
-                f"{path.name} holds a pickled {what}, which could run any program while it loads. "
+                f"{path.name} holds {what}, which could run any program while it loads. "
                 "If you trust where the file comes from, pass --trust-checkpoint") from None
-        logger.warning("%s holds a pickled %s; loading it because it is trusted", path.name, what)
+        logger.warning("%s holds %s; loading it because it is trusted", path.name, what)
     except Exception as error:  # torch raises almost anything over damaged bytes
         raise _damaged(path, error) from error
     try:
         return torch.load(path, map_location="cpu", weights_only=False)
     except Exception as error:  # unpickling runs the file's own code
         raise CheckpointError(f"{path.name} does not load even when trusted: "
-                              f"{_first_line(error)}") from error
+                              f"{_first_words(error)}") from error
 
 
 def _tensors_of(loaded: Any, path: Path) -> dict[str, Tensor]:
@@ -160,12 +163,13 @@ def _tensors_of(loaded: Any, path: Path) -> dict[str, Tensor]:
 
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{path.name} is cut or damaged ({_first_line(error)}); "
+    return CheckpointError(f"{path.name} is cut or damaged ({_first_words(error)}); "
                            "copy or download it again")
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
+def _first_words(error: Exception) -> str:
+    """Its first sentence; torch's go on about what to do with other tools."""
+    return (str(error).splitlines() or [""])[0].split(". ")[0] or type(error).__name__
 
 
 def _said(start: bytes) -> str:
