@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import atexit
-import itertools
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -67,9 +66,8 @@ class LiveSource:
         self._times: deque[float] = deque()  # of the grabs within RATE_WINDOW_S
         self._trouble = f"opening {name} ..."
         self._light = Darkness(darkness or f"the pictures from {name} are black")
-        self._index = itertools.count()
-        self._newest_epoch = 0
-        self._shape: tuple[int, ...] | None = None
+        self._grabs = 0
+        self._newest_epoch = -1  # the first connection makes it 0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         # A daemon thread that returns from OpenCV while Python is going down aborts the process.
         atexit.register(self._finish)
@@ -91,13 +89,9 @@ class LiveSource:
 
     @property
     def rate(self) -> float | None:
-        """Frames a second as the camera delivers them; None before half a second of them."""
-        now = time.monotonic()
+        """Frames a second as the camera delivers them; None where there is too little to tell."""
         with self._news:
-            times = [moment for moment in self._times if now - moment <= RATE_WINDOW_S]
-        if len(times) < 3 or times[-1] - times[0] < RATE_WINDOW_S / 4:
-            return None
-        return (len(times) - 1) / (times[-1] - times[0])
+            return measured_rate(list(self._times), time.monotonic())
 
     @property
     def status(self) -> str:
@@ -166,7 +160,7 @@ class LiveSource:
                     damaged += 1
                     continue
                 damaged = 0
-                self._put(image, moment, grabbed, again=frames == 0 and self._shape is not None)
+                self._put(Frame(image, moment, self._grabs, grabbed), first=frames == 0)
                 frames += 1
         except cv2.error as error:
             logger.info("%s: %s", self.name, error)
@@ -174,23 +168,33 @@ class LiveSource:
             capture.release()
         return frames > 0
 
-    def _put(self, image: NDArray[np.uint8], moment: float, grabbed: float, again: bool) -> None:
+    def _put(self, frame: Frame, first: bool) -> None:
         with self._news:
-            if again or (self._shape is not None and image.shape != self._shape):
-                self._newest_epoch += 1
-            self._shape = image.shape
+            self._newest_epoch += first
             self.dropped += self._slot is not None
-            self._slot = Frame(image, moment, next(self._index), grabbed)
-            self._times.append(moment)
-            while moment - self._times[0] > RATE_WINDOW_S:
+            self._slot = frame
+            self._grabs += 1
+            self._times.append(frame.time)
+            while frame.time - self._times[0] > RATE_WINDOW_S:
                 self._times.popleft()
-            self._light.look(image, moment)
+            self._light.look(frame.image, frame.time)
             self._trouble = ""
             self._news.notify_all()
 
     def _say(self, trouble: str) -> None:
         with self._news:
             self._trouble = trouble
+
+
+def measured_rate(times: Sequence[float], now: float) -> float | None:
+    """Frames a second from grab times in seconds, of which the last `RATE_WINDOW_S` count.
+
+    None where they span less than a quarter of that.
+    """
+    recent = [moment for moment in times if now - moment <= RATE_WINDOW_S]
+    if len(recent) < 3 or recent[-1] - recent[0] < RATE_WINDOW_S / 4:
+        return None
+    return (len(recent) - 1) / (recent[-1] - recent[0])
 
 
 class Darkness:

@@ -204,7 +204,7 @@ def _backend(name: str) -> int:
 
 def _captures(device: Path) -> bool:
     """Whether a V4L2 node gives pictures (VIDIOC_QUERYCAP); assumed where it cannot be asked."""
-    import fcntl  # noqa: PLC0415  # exists on Linux only
+    import fcntl  # exists on Linux only
 
     capability = bytearray(104)  # struct v4l2_capability; device_caps is at byte 88
     try:

@@ -1,0 +1,43 @@
+"""Fixtures of the app's tests: a loopback camera and small videos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from mjpeg_server import MjpegServer
+
+
+@pytest.fixture
+def mjpeg() -> Iterator[Callable[..., MjpegServer]]:
+    """Starts MJPEG servers (arguments of MjpegServer) and ends them after the test."""
+    servers: list[MjpegServer] = []
+
+    def start(**options: Any) -> MjpegServer:
+        servers.append(MjpegServer(**options))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture
+def make_video(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a video, one flat grey frame a level, and returns its path."""
+
+    def write(levels: Sequence[int], rate: float = 15.0, size: tuple[int, int] = (48, 64),
+              name: str = "clip.avi") -> Path:
+        path = tmp_path / name
+        code = cv2.VideoWriter.fourcc(*("mp4v" if name.endswith(".mp4") else "MJPG"))
+        writer = cv2.VideoWriter(str(path), code, rate, size[::-1])
+        for level in levels:
+            writer.write(np.full((*size, 3), level, np.uint8))
+        writer.release()
+        return path
+
+    return write

@@ -1,0 +1,105 @@
+"""Streams by URL: no secret ever shows, and what is wrong with one is said."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mjpeg_server import MjpegServer
+
+from app.sources import SourceError, SourceOptions, open_source
+from app.streams import safe_name, why_silent
+
+QUICK = SourceOptions(timeout_s=0.5)
+
+
+def error_of(url: str) -> str:
+    with open_source(url, QUICK) as source, pytest.raises(SourceError) as caught:
+        list(source)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("url", "name"), [
+    ("rtsp://host/live", "rtsp://host/live"),
+    ("rtsp://me:secret@host:554/live/1", "rtsp://host:554/live/1"),
+    ("http://host:8080/video?user=me&pwd=secret", "http://host:8080/video"),
+    ("http://host/video#secret", "http://host/video"),
+    ("rtsp://me:p@secret@host/live", "rtsp://host/live"),
+    ("rtsp://me:1/secret@host/live", "rtsp://host/live"),
+    ("rtsp://me:1?secret@host/live", "rtsp://host/live"),
+    ("rtsp://me:1#secret@host/live", "rtsp://host/live"),
+    ("http://host/video?mail=me@secret", "http://secret"),  # wrong, but nothing of a password
+])
+def test_safe_name(url: str, name: str) -> None:
+    assert safe_name(url) == name
+
+
+def test_right_password_plays_and_never_shows(mjpeg: Callable[..., MjpegServer],
+                                              caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    server = mjpeg(password="topsecret", fault="end", fault_after=3)
+    seen = set()
+    with open_source(server.url + "?token=topsecret", SourceOptions(timeout_s=2.0)) as source:
+        for frame in source:
+            seen.add(source.status)
+            if frame is not None and source.epoch == 1:
+                break
+        assert source.name == f"http://127.0.0.1:{server.port}/video"
+    assert "topsecret" not in " ".join(seen) + caplog.text
+    assert any("lost" in status for status in seen)
+
+
+def test_wrong_password_is_said(mjpeg: Callable[..., MjpegServer]) -> None:
+    server = mjpeg(password="topsecret")
+    message = error_of(server.url.replace("topsecret", "wrongsecret"))
+    assert "asks for another user or password" in message
+    assert "secret" not in message
+
+
+@pytest.mark.parametrize("scheme", ["http", "rtsp"])
+def test_nobody_listens(scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    message = error_of(f"{scheme}://me:secret@127.0.0.1:{port}/live")
+    assert message == (f"no video from {scheme}://127.0.0.1:{port}/live: "
+                       f"nothing listens on port {port} of 127.0.0.1")
+
+
+@pytest.mark.parametrize("scheme", ["http", "rtsp"])
+def test_server_that_says_nothing(scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        message = error_of(f"{scheme}://127.0.0.1:{server.getsockname()[1]}/live")
+    expected = {"http": "does not answer within 0.5 s", "rtsp": "it answers, but sends no video"}
+    assert expected[scheme] in message
+
+
+def test_page_and_recording_are_no_streams(make_video: Callable[..., Path]) -> None:
+    path = make_video([100] * 30, name="clip.mp4")
+    (path.parent / "page.html").write_text("<html>a page</html>")
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    handler = functools.partial(Quiet, directory=str(path.parent))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        base = f"http://127.0.0.1:{server.server_port}"
+        assert "finished recording" in error_of(f"{base}/clip.mp4")
+        assert "answers with text/html" in error_of(f"{base}/page.html")
+        assert "it answers 404" in error_of(f"{base}/nowhere")
+        server.shutdown()
+
+
+@pytest.mark.parametrize("url", ["rtsp://me:secret/@host/x", "http://host:port/x",
+                                 "http://host:99999/x"])
+def test_unreadable_address(url: str) -> None:
+    message = str(why_silent(url, 0.1))
+    assert "host or port cannot be read" in message
+    assert "secret" not in message
