@@ -86,16 +86,13 @@ class Canvas:
         """A rounded dark panel; the picture shows through blurred, so that text stays readable."""
         view = self.view(box)
         radius = min(radius, box.width // 2, box.height // 2)
-        corners = _corners(view, radius)
-        outside = corners.copy()
+        outside = _corners(view, radius)
         view[:] = self._backdrop(box, _GLASS_SHARE)
-        for edge in (view[:1, radius:-radius], view[-1:, radius:-radius],
-                     view[radius:-radius, :1], view[radius:-radius, -1:]):
-            if edge.size:
-                edge[:] = cv2.add(edge, (_RIM, _RIM, _RIM, 0))
         fill, rim = _corner_masks(radius)
-        rounded = outside + (_corners(view, radius) - outside) * fill + rim * _RIM
-        _set_corners(view, radius, np.clip(rounded, 0, 255))
+        _set_corners(view, radius, outside + (_corners(view, radius) - outside) * fill + rim * _RIM)
+        across, down = slice(radius, box.width - radius), slice(radius, box.height - radius)
+        for edge in (view[0, across], view[-1, across], view[down, 0], view[down, -1]):
+            edge += np.uint8(_RIM)  # glass is dark: this cannot pass 255
 
     def page(self) -> None:
         """Dims and blurs the whole picture, as the ground of a page of text."""
@@ -106,7 +103,9 @@ class Canvas:
         radius = min(radius, box.width // 2, box.height // 2)
         mask = _slab_mask(box.width, box.height, radius)[:, :visible]
         view = self.view(box)[:, :visible]
-        view[:] = view + (np.array(colour, np.float32) - view) * mask
+        for end in (slice(0, radius), slice(box.width - radius, None)):
+            view[:, end] = view[:, end] + (colour - view[:, end].astype(np.float32)) * mask[:, end]
+        view[:, radius:box.width - radius] = colour
 
     def dot(self, box: Box, colour: Colour) -> None:
         """A disc in a square box."""
@@ -148,8 +147,7 @@ class Canvas:
 
     def rule(self, x: int, right: int, y: int) -> None:
         """A thin separating line."""
-        view = self.image[y:y + 1, x:right]
-        view[:] = cv2.add(view, (_RIM, _RIM, _RIM, 0))
+        self.image[y, x:right] += np.uint8(_RIM)  # glass is dark: this cannot pass 255
 
     @contextmanager
     def faded(self, box: Box, opacity: float) -> Iterator[None]:
