@@ -1,0 +1,158 @@
+"""What a gesture sets off: a text, a key, a program, a request. In a thread of its own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from app.action_file import Action, ActionsError, read_actions
+from app.streams import safe_name
+
+if TYPE_CHECKING:
+    from online_tsm.events import Event
+
+__all__ = ["Action", "Actions", "ActionsError"]
+
+logger = logging.getLogger(__name__)
+
+WAITING = 8  # actions in the queue; a gesture beyond them is dropped, and said
+STDERR = 2  # the file descriptor; programs write there, since our stdout is for data
+CLOSE_S = 2.0  # how long close() waits for what is still under way
+
+
+class Actions:
+    """Performs actions one after another, in the order of their gestures, beside the video loop.
+
+    What fails is logged as a warning and never raised. With `dry_run` nothing is done, only
+    said, on stderr. ActionsError where keys are to be pressed and cannot be.
+    """
+
+    def __init__(self, actions: Mapping[str, Action], dry_run: bool = False) -> None:
+        self.dropped = 0
+        self._actions = actions
+        self._dry_run = dry_run
+        self._keyboard: Any = None
+        if not dry_run and any(action.kind == "key" for action in actions.values()):
+            self._keyboard = _load_keyboard(actions.values())
+        self._queue: queue.SimpleQueue[tuple[Action, Event] | None] = queue.SimpleQueue()
+        self._closed = False
+        self._abandoned = False
+        self._thread = threading.Thread(target=self._work, name="actions", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def from_file(cls, path: Path, labels: Sequence[str], dry_run: bool = False) -> Self:
+        """The actions of a YAML file; `labels` are the gestures that there are."""
+        return cls(read_actions(path, labels), dry_run)
+
+    def fire(self, event: Event) -> None:
+        """Sets off the gesture's action, if it has one. Returns at once."""
+        action = self._actions.get(event.label)
+        if action is None or self._closed:
+            return
+        if self._dry_run:
+            print(f"{event.label}: would {describe(action)}", file=sys.stderr, flush=True)
+        elif self._queue.qsize() >= WAITING:
+            self.dropped += 1
+            logger.warning("%s: dropped, %d actions are waiting already", event.label, WAITING)
+        else:
+            self._queue.put((action, event))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets what is waiting happen, for two seconds at most; the rest is dropped, and said."""
+        if self._closed:
+            return
+        self._closed = True
+        self._queue.put(None)
+        self._thread.join(CLOSE_S)
+        if self._thread.is_alive():
+            logger.warning("an action is still under way, %d more were dropped",
+                           max(self._queue.qsize() - 1, 0))
+            self._abandoned = True
+
+    def _work(self) -> None:
+        while (job := self._queue.get()) is not None and not self._abandoned:
+            action, event = job
+            try:
+                self._perform(action, event)
+            except Exception as error:  # whatever a driver raises, the next gesture counts again
+                logger.warning("%s: could not %s: %s", event.label, describe(action), error)
+                logger.debug("the failure in full", exc_info=True)
+
+    def _perform(self, action: Action, event: Event) -> None:
+        if action.kind == "print":
+            print(*action.words, file=sys.stderr, flush=True)
+        elif action.kind == "key":
+            _press(self._keyboard, action.words)
+        elif action.kind == "run":
+            _run(action)
+        else:
+            _post(action, event)
+
+
+def describe(action: Action) -> str:
+    """The action in words, without what may be secret: "press ctrl+t", "run notify-send Stop"."""
+    if action.kind == "key":
+        return f"press {'+'.join(action.words)}"
+    if action.kind == "post":
+        return f"post to {safe_name(action.words[0])}"
+    return f"{action.kind} {' '.join(action.words)}"
+
+
+def _run(action: Action) -> None:
+    """Runs a program; one that takes longer than the timeout goes on, and is not waited for."""
+    process = subprocess.Popen(action.words, stdin=subprocess.DEVNULL, stdout=STDERR)
+    try:
+        code = process.wait(action.timeout_s)
+    except subprocess.TimeoutExpired:
+        logger.info("%s still runs after %g s", action.words[0], action.timeout_s)
+        return
+    if code != 0:
+        raise RuntimeError(f"it ended with code {code}")
+
+
+def _post(action: Action, event: Event) -> None:
+    body = {"label": event.label, "time": float(event.time), "confidence": float(event.confidence)}
+    request = urllib.request.Request(
+        action.words[0], json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=action.timeout_s) as answer:
+        logger.debug("%s: %s", safe_name(action.words[0]), answer.status)
+
+
+def _load_keyboard(actions: Any) -> Any:
+    try:
+        from pynput import keyboard  # an optional dependency
+    except ImportError as error:
+        if error.name == "pynput":
+            raise ActionsError("pressing keys needs the package pynput: "
+                               f"`{sys.executable} -m pip install pynput`") from error
+        reason = str(error).strip().partition("\n")[0]
+        raise ActionsError(f"keys cannot be pressed here: {reason}") from error
+    for action in actions:
+        for key in action.words if action.kind == "key" else ():
+            if len(key) > 1 and key != "plus" and not hasattr(keyboard.Key, key):
+                raise ActionsError(f"this system has no key '{key}'")
+    return keyboard
+
+
+def _press(keyboard: Any, keys: Sequence[str]) -> None:
+    controller = keyboard.Controller()
+    codes = ["+" if key == "plus" else key if len(key) == 1 else keyboard.Key[key] for key in keys]
+    for code in codes:
+        controller.press(code)
+    for code in reversed(codes):
+        controller.release(code)

@@ -1,0 +1,145 @@
+"""Where a run's results go: its folder, lines of JSON, snapshots."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.opencv import cv2
+
+STDOUT = "-"
+
+
+class OutputError(RuntimeError):
+    """An output that cannot be written; the message names it and why."""
+
+
+class RunFolder:
+    """A new folder for one run, ROOT/2026-01-31_12-59-59, made when its first file is asked for."""
+
+    def __init__(self, root: Path = Path("runs")) -> None:
+        self._root = root
+        self._path: Path | None = None
+
+    @property
+    def path(self) -> Path:
+        """The folder, which exists. OutputError where it cannot be made or written to."""
+        if self._path is None:
+            self._path = _new_folder(self._root / time.strftime("%Y-%m-%d_%H-%M-%S"))
+        return self._path
+
+    def file(self, name: str) -> Path:
+        """Where the run's file of that name belongs. OutputError as for `path`."""
+        return self.path / name
+
+
+class JsonLines:
+    """One JSON object a line, in a file or on stdout ("-"), each flushed at once.
+
+    Arrays and numpy numbers become plain ones without loss. A reader that hangs up ("| head") is
+    no failure: nothing more is written, and `ended` is true. Any other failure in mid-run stops
+    the writing too, and `failed` says why. OutputError where the file cannot be opened.
+    """
+
+    def __init__(self, target: str | Path) -> None:
+        self.ended = False
+        self.failed = ""
+        self._target = target
+        if str(target) == STDOUT:
+            self._file = sys.stdout
+            return
+        path = Path(target)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Writes one line. Raises nothing that a disk or a pipe may cause."""
+        if self.ended:
+            return
+        line = json.dumps(record, default=_plain)
+        try:
+            self._file.write(line + "\n")
+            self._file.flush()
+        except BrokenPipeError:
+            self._end()
+        except OSError as error:
+            self.failed = f"{self._target} cannot be written any more: {error.strerror}"
+            self._end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if not self.ended:
+            self._end()
+
+    def _end(self) -> None:
+        self.ended = True
+        if self._file is not sys.stdout:
+            with contextlib.suppress(OSError):  # what is still buffered failed before, and is told
+                self._file.close()
+        elif self.failed or not _flushes(sys.stdout):
+            # Python flushes stdout once more at exit, and would complain aloud.
+            with open(os.devnull, "w", encoding="utf-8") as nowhere:
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def save_snapshot(image: NDArray[np.uint8], path: Path) -> Path:
+    """Writes a picture, uint8 [H, W, 3] blue first, as PNG. OutputError where that fails."""
+    encoded, data = cv2.imencode(".png", image)
+    if not encoded:
+        raise OutputError(f"the snapshot {path} could not be made of a {image.shape} picture")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data.tobytes())
+    except OSError as error:
+        raise OutputError(f"the snapshot {path} cannot be written: {error.strerror}") from error
+    return path
+
+
+def _new_folder(wanted: Path) -> Path:
+    path, number = wanted, 1
+    while True:
+        try:
+            path.mkdir(parents=True)
+            (path / ".writable").touch()
+            (path / ".writable").unlink()
+            return path
+        except FileExistsError as error:
+            if not path.is_dir():  # a file where a folder should be: no number helps
+                raise OutputError(f"the folder {path} cannot be made: {error.strerror}") from error
+            number += 1
+            path = wanted.with_name(f"{wanted.name}-{number}")
+        except OSError as error:
+            raise OutputError(f"the folder {path} cannot be made: {error.strerror}") from error
+
+
+def _flushes(stream: Any) -> bool:
+    try:
+        stream.flush()
+    except OSError:
+        return False
+    return True
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()  # a float32 is exact as a float64
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
