@@ -1,0 +1,149 @@
+"""Everything a run writes to: events, predictions, actions, the recording, snapshots."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.actions import Actions
+from app.outputs import JsonLines, OutputError, RunFolder, save_snapshot
+from app.recording import VideoRecorder
+from app.settings import AUTO, Settings
+from app.sources import Frame
+from models.card import ModelCard
+from online_tsm.stream import Prediction
+
+LIVE_RATE = 30.0  # of a recording that starts before a camera's rate is known
+
+
+class Sinks:
+    """Opens what the settings ask for, and takes what every frame gives.
+
+    Without a window (`headless`) a run records its events and its annotated video in the run
+    folder, unless the settings say otherwise. Opening raises OutputError or ActionsError; what
+    fails later is said by `problem` and stops nothing else.
+    """
+
+    def __init__(self, settings: Settings, card: ModelCard, headless: bool) -> None:
+        self.folder = RunFolder(Path(settings.out))
+        self.recording_wanted = settings.record != "off" and (
+            headless or settings.record is not None)
+        self._record_to = settings.record if settings.record not in (None, AUTO, "off") else None
+        self._recorder: VideoRecorder | None = None
+        self._recorded_from = 0.0
+        self._recorded_to = 0.0
+        self._recordings = 0
+        self._snapshots = 0
+        self._problem = ""
+        events = settings.events or (str(self.folder.file("events.jsonl")) if headless else None)
+        with ExitStack() as stack:
+            self._events = stack.enter_context(JsonLines(events)) if events else None
+            self._predictions = (stack.enter_context(JsonLines(settings.predictions))
+                                 if settings.predictions else None)
+            self._actions = stack.enter_context(
+                Actions.from_file(Path(settings.actions), card.labels, settings.dry_run)
+            ) if settings.actions else None
+            if self.recording_wanted:
+                self._check_recording()
+            self._open = stack.pop_all()
+
+    @property
+    def recording(self) -> bool:
+        """Whether pictures are recorded now."""
+        return self.recording_wanted
+
+    @property
+    def recording_s(self) -> float:
+        """The recording's length so far, s."""
+        return self._recorded_to - self._recorded_from
+
+    @property
+    def problem(self) -> str:
+        """A sentence on what cannot be written any more, or ""."""
+        lines = [sink.failed for sink in (self._events, self._predictions) if sink is not None]
+        return next((words for words in (self._problem, *lines) if words), "")
+
+    def write(self, frame: Frame, prediction: Prediction) -> None:
+        """The frame's prediction, and its events, which set off their actions."""
+        if self._predictions is not None:
+            self._predictions.write({
+                "frame": frame.index, "time": prediction.time, "label": prediction.label,
+                "confidence": prediction.confidence, "cold": prediction.cold,
+                "logits": prediction.logits, "probabilities": prediction.probabilities})
+        for event in prediction.events:
+            if self._events is not None:
+                self._events.write({"time": event.time, "label": event.label,
+                                    "confidence": event.confidence, "frame": frame.index})
+            if self._actions is not None:
+                self._actions.fire(event)
+
+    def record(self, picture: NDArray[np.uint8], time: float, rate: float | None) -> None:
+        """One picture (BGR) of the recording, at its time in s, if one is under way."""
+        if not self.recording_wanted:
+            return
+        try:
+            if self._recorder is None:
+                self._recorder = VideoRecorder(self._recording_path(), rate or LIVE_RATE)
+                self._recorded_from = time
+        except OutputError as error:
+            self._end_recording(str(error))
+            return
+        self._recorder.write(picture, time)
+        self._recorded_to = max(time, self._recorded_from)
+        if self._recorder.failed:
+            self._end_recording(self._recorder.failed)
+
+    def toggle_recording(self) -> str:
+        """Starts or ends a recording; returns a sentence for the overlay."""
+        if not self.recording_wanted:
+            self.recording_wanted, self._problem = True, ""
+            self._recorded_from = self._recorded_to = 0.0
+            return "recording"
+        recorder = self._recorder
+        self._end_recording("")
+        return f"recorded {recorder.path}" if recorder is not None and not self._problem else ""
+
+    def snapshot(self, picture: NDArray[np.uint8]) -> str:
+        """Saves a picture in the run folder; returns a sentence for the overlay."""
+        self._snapshots += 1
+        try:
+            path = self.folder.file(f"snapshot-{self._snapshots}.png")
+            return f"saved {save_snapshot(picture, path)}"
+        except OutputError as error:
+            return str(error)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Finishes the recording and all files; lets waiting actions happen."""
+        if self._recorder is not None:
+            self._end_recording("")
+        self._open.close()
+
+    def _check_recording(self) -> None:
+        """A recording asked for at the start must be possible: better now than at its end."""
+        self._recorder = None
+        path = self._record_to or str(self.folder.file("annotated.mp4"))
+        VideoRecorder(path, LIVE_RATE).close()
+
+    def _recording_path(self) -> Path:
+        self._recordings += 1
+        number = f"-{self._recordings}" if self._recordings > 1 else ""
+        wanted = Path(self._record_to) if self._record_to else self.folder.file("annotated.mp4")
+        return wanted.with_name(f"{wanted.stem}{number}{wanted.suffix}")
+
+    def _end_recording(self, problem: str) -> None:
+        self.recording_wanted = False
+        if self._recorder is not None:
+            self._recorder.close()
+            problem = problem or self._recorder.failed
+        self._recorder = None
+        self._problem = problem
