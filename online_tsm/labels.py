@@ -10,13 +10,14 @@ from models.card import ModelCard
 
 # A hand that has made one of these movements must come back, and on its way makes the opposite
 # one. Poses are not among them: nobody passes through Thumb Down to lower a Thumb Up.
-_MOVEMENT = re.compile(r"swip|slid|pull|push|roll|turn|rotat|zoom|mov|drag|flick|scroll")
-_OPPOSITE_WORDS = {
-    frozenset(pair) for pair in (
-        ("left", "right"), ("up", "down"), ("in", "out"), ("in", "away"),
-        ("forward", "backward"), ("forwards", "backwards"), ("pulling", "pushing"),
-        ("pull", "push"), ("clockwise", "counterclockwise"), ("clockwise", "anticlockwise"))
-}
+_MOVEMENTS = (("swip", "slid", "mov", "drag", "flick", "scroll"), ("pull", "push"), ("roll",),
+              ("turn", "rotat"), ("zoom",))
+_OPPOSITE_WORDS = (
+    ("left", "right"), ("up", "down"), ("in", "out"), ("in", "away"), ("forward", "backward"),
+    ("forwards", "backwards"), ("pulling", "pushing"), ("pull", "push"),
+    ("clockwise", "counterclockwise"), ("clockwise", "anticlockwise"))
+_PAIRS = {frozenset(pair) for pair in _OPPOSITE_WORDS}
+_DIRECTIONS = frozenset(word for pair in _OPPOSITE_WORDS for word in pair)
 
 
 class LabelError(ValueError):
@@ -39,9 +40,9 @@ def indices(card: ModelCard, names: Iterable[str], where: str) -> frozenset[int]
 def opposites(card: ModelCard) -> dict[int, frozenset[int]]:
     """For each label (by its place) those that the returning hand seems to make after it.
 
-    They are the card's mirrored pairs, and labels of movements that differ in nothing but words
-    that are opposites: "Swiping Up" and "Swiping Down", "Pulling Two Fingers In" and "Pushing
-    Two Fingers Away", but not "Thumb Up" and "Thumb Down", which are poses.
+    They are the card's mirrored pairs, and movements of one kind in opposite directions, with
+    whatever fingers: "Swiping Left" and "Sliding Two Fingers Right", "Pulling Hand In" and
+    "Pushing Two Fingers Away", but not "Thumb Up" and "Thumb Down", which are poses.
     """
     found: dict[int, set[int]] = {place: set() for place in range(len(card.labels))}
     for one, other in card.mirrored_pairs:
@@ -50,14 +51,26 @@ def opposites(card: ModelCard) -> dict[int, frozenset[int]]:
         found[b].add(a)
     words = [re.findall(r"[a-z]+", label.casefold()) for label in card.labels]
     for a, of_a in enumerate(words):
-        for b, of_b in enumerate(words):
-            if _undo_each_other(of_a, of_b):
-                found[a].add(b)
+        found[a] |= {b for b, of_b in enumerate(words) if _undo_each_other(of_a, of_b)}
     return {place: frozenset(others) for place, others in found.items()}
 
 
 def _undo_each_other(one: list[str], other: list[str]) -> bool:
-    if len(one) != len(other) or not one or not _MOVEMENT.match(one[0]):
+    kind = _kind(one)
+    if kind is None or kind != _kind(other):
         return False
-    differing = [frozenset(pair) for pair in zip(one, other, strict=True) if pair[0] != pair[1]]
-    return bool(differing) and all(pair in _OPPOSITE_WORDS for pair in differing)
+    there, back = _DIRECTIONS.intersection(one), _DIRECTIONS.intersection(other)
+    return bool(there) and _all_answered(there, back) and _all_answered(back, there)
+
+
+def _all_answered(words: frozenset[str], others: frozenset[str]) -> bool:
+    """Whether each of `words` has its opposite among `others`."""
+    return all(any(frozenset((a, b)) in _PAIRS for b in others) for a in words)
+
+
+def _kind(words: list[str]) -> int | None:
+    """Which kind of movement the label's first word names, if any."""
+    for number, stems in enumerate(_MOVEMENTS):
+        if words and words[0].startswith(stems):
+            return number
+    return None

@@ -36,9 +36,8 @@ class DurationHistogram:
     def add(self, seconds: float) -> None:
         """Counts one duration; a negative one counts as zero."""
         seconds = max(seconds, 0.0)
-        if seconds <= SHORTEST_S:
-            place = 0
-        else:
+        place = 0
+        if seconds > SHORTEST_S:
             place = min(int(math.log(seconds / SHORTEST_S) / WIDTH), len(self._counts) - 1)
         self._counts[place] += 1
         self._sums[place] += seconds

@@ -122,7 +122,8 @@ def test_a_disabled_class_fires_only_if_allowed_by_name():
 @pytest.mark.parametrize(("there", "back"), [
     ("Swiping Left", "Swiping Right"), ("Swiping Down", "Swiping Up"),
     ("Zooming In With Full Hand", "Zooming Out With Full Hand"),
-    ("Pulling Two Fingers In", "Pushing Two Fingers Away")])
+    ("Pulling Two Fingers In", "Pushing Two Fingers Away"),
+    ("Swiping Left", "Sliding Two Fingers Right")])
 def test_the_returning_hand_fires_nothing(there, back):
     for first, second in ((there, back), (back, there)):
         events = play(EventDetector(jester()), (first, 0.9, 0.5), (REST, 1, 0.2),

@@ -11,7 +11,7 @@ import pytest
 
 from models.card import ModelCard, Smoothing
 from online_tsm.labels import LabelError
-from online_tsm.preprocess import FrameError
+from online_tsm.preprocess import FrameError, Preprocessor
 from online_tsm.stream import Prediction, Stream, StreamError, step_streams
 
 LABELS = ("left", "right", "stop", "nothing")
@@ -359,3 +359,46 @@ def test_one_phase_is_stepped_on_every_frame_whatever_its_time():
     engine = Memory()
     run(Stream(engine, phases=1), [0, 0.001, 0.3, 0.31, 0.32])
     assert [last for _, last in engine.seen] == [None, 0, 1, 2, 3]
+
+
+@pytest.fixture
+def real(tiny_network, tiny_card):
+    """A small network with seeded weights, on torch."""
+    from online_tsm.engine_torch import TorchEngine
+
+    return TorchEngine(tiny_network, tiny_card, threads=1)
+
+
+def pictures(n: int, seed: int = 0) -> list[np.ndarray]:
+    return list(np.random.default_rng(seed).integers(0, 256, (n, 32, 32, 3), np.uint8))
+
+
+def test_a_stream_of_one_phase_equals_the_network_over_the_clip(real, tiny_network, tiny_card):
+    import torch
+
+    frames = pictures(24)
+    stream = Stream(real, phases=1)
+    stepped = raw([stream.step(frame, i / 30) for i, frame in enumerate(frames)])
+    preprocess = Preprocessor(tiny_card)
+    clip = torch.from_numpy(np.array([preprocess(frame).copy() for frame in frames]))
+    with torch.inference_mode():
+        whole = tiny_network(clip[None])[0].numpy()
+    assert stepped == pytest.approx(whole, abs=1e-5)
+    forgetful = np.array([Stream(real).step(frame, 0.0).logits for frame in frames])
+    assert np.abs(stepped[1:] - forgetful[1:]).max() > 0.01  # the state matters
+
+
+def test_phases_and_batches_of_a_real_network_are_separate_streams(real, tiny_card):
+    """Three streams in one pass, at 1, 2 and 3 times the card's rate."""
+    frames = [pictures(30, seed) for seed in range(3)]
+    streams = [Stream(real) for _ in frames]
+    found = [step_streams(streams, [frames[s][i] for s in range(3)],
+                          [i / (tiny_card.frame_rate * (s + 1)) for s in range(3)])
+             for i in range(30)]
+    for s, k in enumerate((1, 2, 3)):
+        together = raw([predictions[s] for predictions in found])
+        for phase in range(k):
+            alone = Stream(real, phases=1)
+            separate = raw([alone.step(frame, i / 10)
+                            for i, frame in enumerate(frames[s][phase::k])])
+            assert together[phase::k] == pytest.approx(separate, abs=1e-5)
