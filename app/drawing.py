@@ -20,7 +20,7 @@ Colour = tuple[int, int, int]  # BGR
 Align = Literal["left", "right", "centre"]
 
 INK: Colour = (246, 243, 240)
-MUTED: Colour = (196, 189, 183)
+MUTED: Colour = (206, 200, 194)
 TRACK: Colour = (110, 102, 95)  # what a bar may fill; also the background's confidence
 ACCENT: Colour = (197, 230, 82)  # the one accent: what the network recognised
 ACCENT_DIM: Colour = (118, 132, 62)
@@ -29,7 +29,7 @@ WARNING: Colour = (84, 190, 255)
 RECORDING: Colour = (84, 84, 255)
 
 _GLASS = np.array((26, 21, 17), np.float32)  # tint of the panels
-_GLASS_SHARE = 0.76  # of the tint; the rest is the blurred picture behind
+_GLASS_SHARE = 0.78  # of the tint; the rest is the blurred picture behind
 _PAGE_SHARE = 0.88  # the same for a page over the whole picture
 _RIM = 26  # brightness added along a panel's edge, so that it stands out on a dark picture
 _BLUR_CELLS = 60  # the picture's shorter side in cells of the blurred backdrop
@@ -71,7 +71,8 @@ class Canvas:
 
     def __init__(self, image: Image) -> None:
         self.image = image
-        self.height, self.width = image.shape[:2]
+        self.height: int = image.shape[0]
+        self.width: int = image.shape[1]
         self.scale = scale_for(self.height, self.width)
         self._blurred = _blurred(image)
 
@@ -91,8 +92,8 @@ class Canvas:
         fill, rim = _corner_masks(radius)
         _set_corners(view, radius, outside + (_corners(view, radius) - outside) * fill + rim * _RIM)
         across, down = slice(radius, box.width - radius), slice(radius, box.height - radius)
-        for edge in (view[0, across], view[-1, across], view[down, 0], view[down, -1]):
-            edge += np.uint8(_RIM)  # glass is dark: this cannot pass 255
+        for edge in ((0, across), (-1, across), (down, 0), (down, -1)):
+            view[edge] += np.uint8(_RIM)  # glass is dark: this cannot pass 255
 
     def page(self) -> None:
         """Dims and blurs the whole picture, as the ground of a page of text."""
@@ -146,8 +147,12 @@ class Canvas:
         return y + round((height + lettering.CAP_HEIGHT * self.px(size)) / 2)
 
     def rule(self, x: int, right: int, y: int) -> None:
-        """A thin separating line."""
+        """A thin separating line on a panel."""
         self.image[y, x:right] += np.uint8(_RIM)  # glass is dark: this cannot pass 255
+
+    def grid_line(self, x: int, y: int, bottom: int) -> None:
+        """A faint upright line on a panel."""
+        self.image[y:bottom, x] += np.uint8(_RIM // 2)
 
     @contextmanager
     def faded(self, box: Box, opacity: float) -> Iterator[None]:

@@ -153,6 +153,11 @@ def draw_recording(canvas: Canvas, right: int, bottom: int, seconds: float) -> N
                 weight=lettering.MEDIUM, align="right")
 
 
+def is_narrow(canvas: Canvas) -> bool:
+    """Whether a message has no room beside the recording's chip."""
+    return canvas.width <= canvas.px(480)
+
+
 def draw_message(canvas: Canvas, message: str, bottom: int | None = None, *, hint: str = "",
                  colour: Colour = WARNING) -> int:
     """A sentence on a panel that ends at `bottom`, or lies in the middle of the picture (None).
@@ -160,7 +165,7 @@ def draw_message(canvas: Canvas, message: str, bottom: int | None = None, *, hin
     Returns the y above which the next one may end.
     """
     pad, size = canvas.px(16), 18
-    side = canvas.px(RECORDING_WIDTH) if canvas.width > canvas.px(480) else 0
+    side = 0 if is_narrow(canvas) else canvas.px(RECORDING_WIDTH)
     room = canvas.width - 2 * (pad + canvas.px(8) + side)
     lines = lettering.wrap(message, room, canvas.px(size), lettering.MEDIUM)
     row = canvas.px(size + 8)

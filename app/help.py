@@ -125,5 +125,5 @@ def _draw_gesture(canvas: Canvas, box: Box, name: str, size: float, card: ModelC
         mark = f"{threshold:.2f}"
     canvas.text(mark, box.right, baseline, room=canvas.px(_FIGURE_WIDTH), size=size, colour=MUTED,
                 align="right")
-    canvas.text(name, box.x, baseline, room=box.width - canvas.px(_FIGURE_WIDTH), size=size, smallest=size,
-                colour=INK if threshold is not None else MUTED)
+    canvas.text(name, box.x, baseline, room=box.width - canvas.px(_FIGURE_WIDTH), size=size,
+                smallest=size, colour=INK if threshold is not None else MUTED)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _NAMES = {27: "esc", 32: "space"}
-_MODIFIERS = 0xFFFF  # GTK reports Num Lock, Shift and the like above these bits
+_KEY = 0xFFFF  # GTK reports modifiers above these bits, among them Num Lock
+_CONTROL_OR_ALT = 0xC0000
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,9 @@ def key_name(code: int) -> str:
     Arrows, function keys and bare modifiers have codes whose low byte looks like a letter (left
     arrow 0xFF51, "Q"): they are no key of ours, where `cv2.waitKey` would quit the program.
     """
-    code = code & _MODIFIERS if code >= 0 else -1
-    if not 0 <= code < 128:
+    if code < 0 or code & _CONTROL_OR_ALT or code & _KEY >= 128:
         return ""
+    code &= _KEY
     return _NAMES.get(code, chr(code).lower() if chr(code).isprintable() else "")
 
 

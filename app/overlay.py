@@ -15,6 +15,7 @@ from app.elements import (
     draw_message,
     draw_rates,
     draw_recording,
+    is_narrow,
 )
 from app.help import draw_help
 from app.panel import WIDTH as PANEL_WIDTH
@@ -36,6 +37,7 @@ _MARGIN, _GAP = 12, 8
 _GESTURE_WIDTH, _GESTURE_HEIGHT = 420, 64
 _BARS_WIDTH, _EVENTS_WIDTH = 208, 270
 _RATES_WIDTH = 130
+_NARROWEST = 80  # of anything with a label in it
 _BARS, _BARS_PAD = 5, 16
 _SMALLEST = 64  # pixels; a smaller picture has no room for readable text
 
@@ -92,6 +94,8 @@ class Overlay:
             bottom -= canvas.px(TIMELINE_HEIGHT + _GAP)
         if scene.recording:
             draw_recording(canvas, canvas.width - margin, bottom, scene.recording_s)
+            if is_narrow(canvas):
+                bottom -= canvas.px(EVENT_ROW + _GAP)
         if scene.paused:
             bottom = draw_message(canvas, "Paused", bottom, hint="Space goes on", colour=INK)
         if scene.message:
@@ -115,8 +119,9 @@ class Overlay:
             draw_rates(canvas, room.right, room.y, texts)
         y = self._draw_gesture(canvas, gesture, room, scene)
         rows = 2 * canvas.px(EVENT_ROW + EVENT_GAP)
-        draw_events(canvas, _within(Box(room.x, y, canvas.px(_EVENTS_WIDTH), rows), room),
-                    scene.events)
+        if room.width >= canvas.px(_NARROWEST):
+            draw_events(canvas, _within(Box(room.x, y, canvas.px(_EVENTS_WIDTH), rows), room),
+                        scene.events)
 
     def _full(self, canvas: Canvas, scene: Scene) -> None:
         room, gap = _room(canvas), canvas.px(_GAP)
@@ -135,11 +140,13 @@ class Overlay:
         y = self._draw_gesture(canvas, self._gesture_box(canvas, room, taken), room, scene)
         bars = Box(room.x, y, min(canvas.px(_BARS_WIDTH), room.width),
                    canvas.px(_BARS_PAD) + _BARS * canvas.px(BAR_ROW))
-        if scene.prediction is not None and bars.bottom <= room.bottom:
+        wide = room.width >= canvas.px(_NARROWEST)
+        if scene.prediction is not None and wide and bars.bottom <= room.bottom:
             draw_bars(canvas, bars, scene.prediction, self.card)
             y = bars.bottom + gap
         events = Box(room.x, y, min(canvas.px(_EVENTS_WIDTH), room.width - taken), canvas.height)
-        draw_events(canvas, _within(events, room), scene.events)
+        if wide:
+            draw_events(canvas, _within(events, room), scene.events)
 
     def _gesture_box(self, canvas: Canvas, room: Box, taken: int) -> Box:
         width = min(canvas.px(_GESTURE_WIDTH), room.width - taken)
@@ -147,7 +154,8 @@ class Overlay:
 
     def _draw_gesture(self, canvas: Canvas, box: Box, room: Box, scene: Scene) -> int:
         """Returns the y from which there is room below."""
-        if scene.prediction is None or box.bottom > room.bottom or box.width < canvas.px(60):
+        fits = box.bottom <= room.bottom and box.width >= canvas.px(_NARROWEST)
+        if scene.prediction is None or not fits:
             return room.y
         draw_gesture(canvas, box, scene.prediction, self.card)
         return box.bottom + canvas.px(_GAP)

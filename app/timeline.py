@@ -30,9 +30,9 @@ def draw_timeline(canvas: Canvas, box: Box, points: Sequence[Point],
     inner = box.inset(canvas.px(10))
     captions = canvas.px(16)
     plot = Box(inner.x, inner.y + captions, inner.width, inner.height - captions)
-    for second in range(int(SPAN_S) + 1):
+    for second in range(1, int(SPAN_S)):
         x = plot.x + round(second / SPAN_S * (plot.width - 1))
-        canvas.rule(x, x + 1, plot.bottom - 1)
+        canvas.grid_line(x, plot.y, plot.bottom)
     canvas.rule(plot.x, plot.right, plot.bottom - 1)
     now = max([time for time, _, _ in points] + [event.time for event, _ in events], default=0.0)
     recent = [point for point in points if now - point[0] <= SPAN_S]

@@ -50,10 +50,11 @@ def x_server_problem(display: str) -> str:
         return "no display: libxcb.so.1 is missing (Debian, Ubuntu: apt-get install libxcb1)"
     xcb.xcb_connect.restype = ctypes.c_void_p
     connection = ctypes.c_void_p(xcb.xcb_connect(display.encode(), None))
-    failed = xcb.xcb_connection_has_error(connection)
-    xcb.xcb_disconnect(connection)
-    if failed:
+    if xcb.xcb_connection_has_error(connection):
+        xcb.xcb_disconnect(connection)
         return f"no display: the X server of DISPLAY={display} does not answer or refuses access"
+    # The connection stays open until the process ends: a bare X server, such as Xvfb, starts
+    # over when its last client leaves, and OpenCV's window would meet it doing so.
     return ""
 
 

@@ -1,0 +1,225 @@
+"""The window, for real: an X server of its own, keys from xdotool, pictures of the screen."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from app.window import Window, display_available, plugin_problem, x_server_problem
+
+ROOT = Path(__file__).resolve().parents[2]
+PLUGIN = Path(cv2.__file__).parent / "qt" / "plugins" / "platforms" / "libqxcb.so"
+TOOLS = [name for name in ("Xvfb", "xdotool", "import") if not shutil.which(name)]
+needs_screen = pytest.mark.skipif(bool(TOOLS), reason=f"not installed: {', '.join(TOOLS)}")
+
+# Shows four colours at 640x480, at 1920x1080 after "h"; says every key; ends at "q".
+PROGRAM = """
+import sys, time
+import numpy as np
+from app.window import Window, display_available
+assert display_available() == "", display_available()
+def colours(height, width):
+    picture = np.zeros((height, width, 3), np.uint8)
+    for row, column, colour in ((0, 0, (0, 0, 200)), (0, 1, (0, 200, 0)), (1, 0, (200, 0, 0)),
+                                (1, 1, (200, 200, 200))):
+        picture[row * height // 2:][:height // 2, column * width // 2:][:, :width // 2] = colour
+    return picture
+window = Window("gestures")
+picture, end, shown = colours(480, 640), time.monotonic() + 15, 0
+while not window.closed and time.monotonic() < end:
+    key = window.show(window.fitted(picture))
+    shown += 1
+    if shown == 3:
+        print("ready", flush=True)
+    if key:
+        print(key, flush=True)
+    if key == "f":
+        window.toggle_fullscreen()
+    if key == "h":
+        picture = colours(1080, 1920)
+    if key == "q":
+        break
+print("closed" if window.closed else "open", flush=True)
+window.close()
+window.close()
+assert window.show(picture) == ""
+"""
+
+
+@pytest.fixture(scope="module")
+def screen():
+    """The name of a fresh X display, 1920x1080."""
+    read, write = os.pipe()
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(write), "-screen", "0", "1920x1080x24", "-nolisten", "tcp"],
+        pass_fds=[write], stderr=subprocess.DEVNULL)
+    os.close(write)
+    with os.fdopen(read) as answer:
+        number = answer.readline().strip()
+    yield f":{number}"
+    server.terminate()
+    server.wait()
+
+
+class Shown:
+    """PROGRAM running on a screen."""
+
+    def __init__(self, screen: str, tmp_path: Path) -> None:
+        self.environment = {**os.environ, "DISPLAY": screen, "PYTHONPATH": str(ROOT),
+                            "QT_QPA_PLATFORM": "wayland"}  # as some desktops set it
+        self.screen, self.shot = screen, tmp_path / "screen.png"
+        self.process = subprocess.Popen([sys.executable, "-c", PROGRAM], env=self.environment,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "ready\n", self.process.communicate()
+        self.window = self.xdotool("search", "--sync", "--name", "gestures").split()[-1]
+
+    def xdotool(self, *words: str) -> str:
+        done = subprocess.run(["xdotool", *words], env=self.environment, check=True, timeout=10,
+                              capture_output=True, text=True)
+        return done.stdout
+
+    def press(self, *keys: str) -> None:
+        self.xdotool("key", "--window", self.window, "--delay", "60", *keys)
+
+    def picture(self) -> np.ndarray:
+        time.sleep(0.3)  # the window follows a change within a few frames
+        subprocess.run(["import", "-window", "root", str(self.shot)], env=self.environment,
+                       check=True, timeout=20)
+        return cv2.imread(str(self.shot))
+
+    def finish(self) -> list[str]:
+        """What it printed; fails on any complaint on stderr and on a bad exit."""
+        out, err = self.process.communicate(timeout=10)
+        assert err == ""
+        assert self.process.returncode == 0
+        return out.split()
+
+
+@pytest.fixture
+def shown(screen, tmp_path):
+    running = Shown(screen, tmp_path)
+    yield running
+    running.process.kill()
+    running.process.communicate()
+
+
+def extent(picture: np.ndarray) -> tuple[int, int, int, int]:
+    """Left, top, width and height of all that is not black."""
+    ys, xs = np.nonzero(picture.max(axis=2) > 60)
+    return int(xs.min()), int(ys.min()), int(np.ptp(xs)) + 1, int(np.ptp(ys)) + 1
+
+
+@needs_screen
+def test_pictures_of_two_sizes_and_keys(shown):
+    first = shown.picture()
+    assert extent(first)[2:] == (640, 480)
+    assert tuple(first[extent(first)[1] + 5, extent(first)[0] + 5]) == (0, 0, 200)
+    shown.press("h")
+    assert extent(shown.picture())[2:] == (1280, 720)  # 1920x1080, made to fit
+    shown.press("Left", "F1", "Shift_L", "X", "space", "f", "Escape", "q")
+    assert shown.finish() == ["h", "x", "space", "f", "esc", "q", "open"]
+
+
+@needs_screen
+def test_a_resized_window_keeps_the_shape_of_the_picture(shown):
+    for width, height, wanted in ((900, 400, (533, 400)), (300, 700, (300, 225))):
+        shown.xdotool("windowsize", "--sync", shown.window, str(width), str(height))
+        left, top, *size = extent(shown.picture())
+        assert size == pytest.approx(wanted, abs=2)
+        assert left == pytest.approx((width - wanted[0]) / 2, abs=2)
+        assert top == pytest.approx((height - wanted[1]) / 2, abs=2)
+    shown.press("q")
+    shown.finish()
+
+
+@needs_screen
+def test_the_users_close_button_ends_it(shown):
+    press_close_button(shown.screen, int(shown.window))
+    assert shown.finish() == ["closed"]
+
+
+def press_close_button(screen: str, window: int) -> None:
+    """What a window manager sends when its close button is pressed (ICCCM, WM_DELETE_WINDOW)."""
+    xlib = ctypes.CDLL("libX11.so.6")
+    xlib.XOpenDisplay.restype = ctypes.c_void_p
+    xlib.XInternAtom.restype = ctypes.c_ulong
+    display = ctypes.c_void_p(xlib.XOpenDisplay(screen.encode()))
+
+    class ClientMessage(ctypes.Structure):
+        _fields_ = [("type", ctypes.c_int), ("serial", ctypes.c_ulong), ("sent", ctypes.c_int),
+                    ("display", ctypes.c_void_p), ("window", ctypes.c_ulong),
+                    ("message", ctypes.c_ulong), ("format", ctypes.c_int),
+                    ("data", ctypes.c_long * 5), ("rest", ctypes.c_long * 12)]
+
+    atoms = [xlib.XInternAtom(display, name, 0) for name in (b"WM_PROTOCOLS", b"WM_DELETE_WINDOW")]
+    message = ClientMessage(33, 0, 1, display, window, atoms[0], 32, (ctypes.c_long * 5)(atoms[1]))
+    xlib.XSendEvent(display, ctypes.c_ulong(window), 0, ctypes.c_long(0), ctypes.byref(message))
+    xlib.XCloseDisplay(display)
+
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="X is of Linux")
+
+
+@linux
+def test_no_display_is_told_and_not_tried(monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    assert "DISPLAY" in display_available()
+    monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
+    assert "XWayland" in display_available()
+
+
+@linux
+@pytest.mark.parametrize("name", [":987", "nonsense", "127.0.0.1:987"])
+def test_a_display_that_does_not_answer_is_named(name, monkeypatch):
+    monkeypatch.setenv("DISPLAY", name)
+    assert f"DISPLAY={name} does not answer" in display_available()
+
+
+@needs_screen
+def test_a_display_that_answers(screen, monkeypatch):
+    assert x_server_problem(screen) == ""
+    monkeypatch.setenv("DISPLAY", screen)
+    assert display_available() == ""
+
+
+@pytest.mark.skipif(not PLUGIN.exists(), reason="this OpenCV does not use Qt on X")
+def test_a_missing_system_library_is_named(tmp_path):
+    """OpenCV's own plugin, as it would be found where libsm6 is not installed."""
+    plugin = tmp_path / "cv2" / "qt" / "plugins" / "platforms" / "libqxcb.so"
+    plugin.parent.mkdir(parents=True)
+    (tmp_path / "opencv_python.libs").symlink_to(Path(cv2.__file__).parents[1]
+                                                 / "opencv_python.libs")
+    plugin.write_bytes(PLUGIN.read_bytes())
+    assert plugin_problem(plugin) == ""
+    plugin = plugin.with_name("libqxcb_other.so")  # the loader knows the first one by now
+    plugin.write_bytes(PLUGIN.read_bytes().replace(b"libSM.so.6\0", b"libSM.so.0\0"))
+    problem = plugin_problem(plugin)
+    assert "libSM.so.0" in problem
+    assert "apt-get install libsm6" in problem
+
+
+def test_windows_are_refused_outside_the_main_thread():
+    raised: list[Exception] = []
+
+    def work() -> None:
+        try:
+            Window("gestures")
+        except RuntimeError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert "main thread" in str(raised[0])
