@@ -14,7 +14,6 @@ from app.drawing import (
     INK,
     MUTED,
     RECORDING,
-    WARNING,
     Box,
     Canvas,
     Colour,
@@ -158,8 +157,8 @@ def is_narrow(canvas: Canvas) -> bool:
     return canvas.width <= canvas.px(480)
 
 
-def draw_message(canvas: Canvas, message: str, bottom: int | None = None, *, hint: str = "",
-                 colour: Colour = WARNING) -> int:
+def draw_message(canvas: Canvas, message: str, bottom: int | None = None, *,
+                 hint: str = "") -> int:
     """A sentence on a panel that ends at `bottom`, or lies in the middle of the picture (None).
 
     Returns the y above which the next one may end.
@@ -181,7 +180,7 @@ def draw_message(canvas: Canvas, message: str, bottom: int | None = None, *, hin
     y += canvas.px(6)
     for line in lines:
         canvas.text(line, middle, canvas.baseline(y, row, size), room=room, size=size,
-                    colour=colour, weight=lettering.MEDIUM, align="centre")
+                    weight=lettering.MEDIUM, align="centre")
         y += row
     canvas.text(hint, middle, canvas.baseline(y, canvas.px(12), 12), room=room, size=12,
                 colour=MUTED, align="centre")

@@ -23,7 +23,7 @@ COMMANDS = (
     Command("fullscreen", ("f",), "Full screen"),
     Command("help", ("h",), "This page"),
     Command("mirror", ("m",), "Mirror the picture"),
-    Command("overlay", ("o",), "Switch the overlay"),
+    Command("overlay", ("o",), "Change overlay"),
     Command("record", ("r",), "Record, stop"),
     Command("snapshot", ("s",), "Save a snapshot"),
     Command("reset", ("x",), "Reset the network"),

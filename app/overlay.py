@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from app.drawing import INK, Box, Canvas
+from app.drawing import Box, Canvas
 from app.elements import (
     BAR_ROW,
     EVENT_GAP,
@@ -97,12 +97,10 @@ class Overlay:
             if is_narrow(canvas):
                 bottom -= canvas.px(EVENT_ROW + _GAP)
         if scene.paused:
-            bottom = draw_message(canvas, "Paused", bottom, hint="Space goes on", colour=INK)
+            bottom = draw_message(canvas, "Paused", bottom, hint="Space goes on")
         if scene.message:
-            if scene.prediction is None:  # nothing to cover: "opening camera ..."
-                draw_message(canvas, scene.message, None, colour=INK)
-            else:
-                draw_message(canvas, scene.message, bottom)
+            # before the first prediction there is nothing to cover: "opening camera ..."
+            draw_message(canvas, scene.message, bottom if scene.prediction else None)
         return canvas.image
 
     def _has_timeline(self, canvas: Canvas) -> bool:

@@ -18,7 +18,7 @@ from overlay_scenes import (
     prediction,
 )
 
-from app.drawing import ACCENT, INK, RECORDING, WARNING
+from app.drawing import ACCENT, INK, RECORDING
 from app.overlay import MODES, Overlay, Scene
 
 SIZES = [(480, 640), (1080, 1920), (360, 640), (240, 320), (720, 405), (80, 100), (64, 64),
@@ -202,7 +202,7 @@ def test_the_message_is_shown_in_every_mode_but_not_recorded(monkeypatch):
         assert "Camera lost, retrying in 2 s" not in spy.texts
         shown = overlay.notices(recorded, scene)
         assert "Camera lost, retrying in 2 s" in spy.texts
-        assert count(shown, WARNING) > count(recorded, WARNING)
+        assert count(shown, INK) > count(recorded, INK)
         spy.texts.clear()
 
 
