@@ -110,8 +110,9 @@ def _command(node: yaml.Node, path: Path) -> tuple[str, ...]:
 def _url(node: yaml.Node, path: Path) -> tuple[str, ...]:
     url = _text(node, path)[0]
     try:
-        fine = urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname)
-    except ValueError:
+        parts = urlsplit(url)
+        fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
         fine = False
     if not fine:
         raise _fault(path, node, "expected a URL that begins with http:// or https://")

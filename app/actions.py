@@ -12,9 +12,10 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from urllib.error import URLError
 
 from app.action_file import Action, ActionsError, read_actions
-from app.streams import safe_name
+from app.streams import http_request, safe_name
 
 if TYPE_CHECKING:
     from online_tsm.events import Event
@@ -90,7 +91,7 @@ class Actions:
             try:
                 self._perform(action, event)
             except Exception as error:  # whatever a driver raises, the next gesture counts again
-                logger.warning("%s: could not %s: %s", event.label, describe(action), error)
+                logger.warning("%s: could not %s: %s", event.label, describe(action), _why(error))
                 logger.debug("the failure in full", exc_info=True)
 
     def _perform(self, action: Action, event: Event) -> None:
@@ -127,10 +128,19 @@ def _run(action: Action) -> None:
 
 def _post(action: Action, event: Event) -> None:
     body = {"label": event.label, "time": float(event.time), "confidence": float(event.confidence)}
-    request = urllib.request.Request(
-        action.words[0], json.dumps(body).encode(), {"Content-Type": "application/json"})
+    request = http_request(action.words[0])
+    request.data = json.dumps(body).encode()
+    request.add_header("Content-Type", "application/json")
     with urllib.request.urlopen(request, timeout=action.timeout_s) as answer:
         logger.debug("%s: %s", safe_name(action.words[0]), answer.status)
+
+
+def _why(error: Exception) -> str:
+    """An exception in words: that of the system where there is one."""
+    cause: object = error
+    if isinstance(error, URLError) and isinstance(error.reason, OSError):
+        cause = error.reason
+    return str((isinstance(cause, OSError) and cause.strerror) or cause)
 
 
 def _load_keyboard(actions: Any) -> Any:

@@ -29,6 +29,18 @@ def safe_name(url: str) -> str:
     return f"{scheme}://{rest.partition('?')[0].partition('#')[0]}"
 
 
+def http_request(url: str) -> urllib.request.Request:
+    """A request for the URL, with its user and password where urllib wants them: in a header."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    request = urllib.request.Request(parts._replace(netloc=host, fragment="").geturl())
+    if parts.username is not None:
+        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        token = base64.b64encode(user.encode()).decode()
+        request.add_header("Authorization", f"Basic {token}")
+    return request
+
+
 def open_url(url: str, options: SourceOptions) -> Any:
     """The stream as a `cv2.VideoCapture`, closed where it does not answer within the timeout.
 
@@ -85,13 +97,6 @@ def _fault(error: Exception, where: str, timeout_s: float) -> str:
 
 
 def _http_reason(url: str, timeout_s: float) -> str:
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    request = urllib.request.Request(parts._replace(netloc=host, fragment="").geturl())
-    if parts.username is not None:
-        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        token = base64.b64encode(user.encode()).decode()
-        request.add_header("Authorization", f"Basic {token}")
-    with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+    with urllib.request.urlopen(http_request(url), timeout=timeout_s) as answer:
         kind = answer.headers.get_content_type()
     return f"it answers with {kind}, of which no picture can be read"

@@ -1,0 +1,337 @@
+"""Actions: real commands and a real server, slow ones and failing ones; and every bad file."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from app import actions as actions_module
+from app.action_file import KEYS, Action, read_actions
+from app.actions import Actions, ActionsError
+from online_tsm.events import Event
+
+LABELS = ("Swiping Left", "Swiping Right", "Thumb Up", "No gesture")
+ROOT = Path(__file__).parents[2]
+
+
+def event(label: str = "Thumb Up") -> Event:
+    return Event(label, 12.5, 0.875, 100)
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "actions.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 20.0
+    while not condition():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.01)
+
+
+def python(code: str, *arguments: str) -> Action:
+    return Action("run", (sys.executable, "-c", code, *arguments), 10.0)
+
+
+@pytest.fixture
+def server() -> Iterator[Any]:
+    """A server that keeps what is posted in `.got`, and answers `.code` after `.delay_s`."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            http_server.got.append((self.path, dict(self.headers), json.loads(body)))
+            http_server.release.wait(http_server.delay_s)
+            self.send_response(http_server.code)
+            self.end_headers()
+
+    class Server(http.server.ThreadingHTTPServer):
+        got: list[tuple[str, dict[str, str], Any]] = []  # noqa: RUF012  # one server a test
+        release = threading.Event()
+        delay_s, code = 0.0, 200
+
+    Server.got, Server.release = [], threading.Event()
+    with Server(("127.0.0.1", 0), Handler) as http_server:
+        thread = threading.Thread(target=http_server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        yield http_server
+        http_server.release.set()
+        http_server.shutdown()
+
+
+def test_file_is_read_as_written(tmp_path: Path) -> None:
+    path = write(tmp_path, """
+Thumb Up: {print: "liked: yes"}
+Swiping Left: {key: ctrl+page_down}
+"Swiping Right":
+  run: [notify-send, "5", "a b; rm -rf /"]
+  timeout_s: 2.5
+No gesture: {post: http://localhost:8000/gesture}
+""")
+    assert read_actions(path, LABELS) == {
+        "Thumb Up": Action("print", ("liked: yes",)),
+        "Swiping Left": Action("key", ("ctrl", "page_down")),
+        "Swiping Right": Action("run", ("notify-send", "5", "a b; rm -rf /"), 2.5),
+        "No gesture": Action("post", ("http://localhost:8000/gesture",), 5.0),
+    }
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("Thumb Up: {print: a}\nThumb Upp: {print: b}",
+     "line 2: there is no gesture 'Thumb Upp'; did you mean 'Thumb Up'?"),
+    ("thumb up: {print: b}", "line 1: there is no gesture 'thumb up'; did you mean 'Thumb Up'?"),
+    ("Zoom: {print: b}", "known are Swiping Left, Swiping Right, Thumb Up, No gesture"),
+    ("Thumb Up: {print: a}\nThumb Up: {print: b}", "line 2: 'Thumb Up' is given twice"),
+    ("Thumb Up:\n  pirnt: a", "line 2: there is no action 'pirnt'; did you mean 'print'?"),
+    ("Thumb Up:\n  key: lefft", "line 2: there is no key 'lefft'; did you mean 'left'?"),
+    ("Thumb Up:\n  key: ctrl+shif+t", "line 2: there is no key 'shif'; did you mean 'shift'?"),
+    ("Thumb Up:\n  key: ctrl++", "line 2: there is no key ''"),
+    ("Thumb Up:\n  run: ls -l | wc", "line 2: expected a program and its arguments as a list"),
+    ("Thumb Up:\n  run: []", "line 2: expected a program and its arguments as a list"),
+    ("Thumb Up:\n  run:\n  - sleep\n  - 5", "line 4: arguments are texts"),
+    ("Thumb Up:\n  run: [ls, [a]]", "line 2: arguments are texts"),
+    ("Thumb Up:\n  post: localhost:80", "line 2: expected a URL that begins with http://"),
+    ("Thumb Up:\n  post: file:///etc/passwd", "line 2: expected a URL"),
+    ("Thumb Up:\n  post: http://host:port/", "line 2: expected a URL"),
+    ("Thumb Up:\n  print: [a]", "line 2: expected a text"),
+    ("Thumb Up: left", "line 1: expected an action like {key: left}"),
+    ("Thumb Up: {print: a, key: b}", "line 1: a gesture has one action, here are 2"),
+    ("Thumb Up: {timeout_s: 1}", "line 1: a gesture has one action, here are 0"),
+    ("Thumb Up:\n  run: [ls]\n  timeout_s: soon", "line 3: timeout_s is a number of seconds"),
+    ("Thumb Up:\n  run: [ls]\n  timeout_s: -1", "line 3: timeout_s is a number of seconds"),
+    ("Thumb Up: {print: a}\nx: {y: [1, 2", "line 2, column 13: not valid YAML"),
+    ("Thumb Up:\n\tprint: a", "line 2, column 1: not valid YAML"),
+    ("", "expected lines like `Thumb Up: {print: liked}`"),
+    ("- Thumb Up", "expected lines like"),
+    ("Thumb Up: !!python/object/apply:os.system [ls]", "line 1: expected an action"),
+])
+def test_bad_file_names_itself_and_the_line(tmp_path: Path, text: str, message: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(ActionsError) as caught:
+        read_actions(path, LABELS)
+    assert str(caught.value).startswith(f"{path}")
+    assert message in str(caught.value)
+
+
+def test_file_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "latin.yaml").write_bytes("Größe: {}".encode("latin-1"))
+    for name in ("absent.yaml", "latin.yaml"):
+        with pytest.raises(ActionsError, match=f"{name} cannot be read"):
+            read_actions(tmp_path / name, LABELS)
+
+
+def test_print_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    with Actions({"Thumb Up": Action("print", ("liked",))}) as actions:
+        actions.fire(event())
+        actions.fire(event("Swiping Left"))  # has no action
+    assert capsys.readouterr() == ("", "liked\n")
+
+
+def test_run_passes_arguments_as_they_are(tmp_path: Path, capfd: pytest.CaptureFixture[str],
+                                          ) -> None:
+    path = tmp_path / "out.json"
+    code = "import sys, json; json.dump(sys.argv[2:], open(sys.argv[1], 'w')); print('said')"
+    with Actions({"Thumb Up": python(code, str(path), "$HOME; echo *", "a b")}) as actions:
+        actions.fire(event())
+        wait_for(path.exists)
+    assert json.loads(path.read_text()) == ["$HOME; echo *", "a b"]
+    assert capfd.readouterr() == ("", "said\n")  # stdout is for our data
+
+
+def test_post_sends_the_event(server: Any) -> None:
+    url = f"http://me:pass@127.0.0.1:{server.server_port}/gesture"
+    with Actions({"Thumb Up": Action("post", (url,), 5.0)}) as actions:
+        actions.fire(event())
+        wait_for(lambda: server.got)
+    ((path, headers, body),) = server.got
+    assert (path, headers["Content-Type"]) == ("/gesture", "application/json")
+    assert headers["Authorization"].startswith("Basic ")
+    assert body == {"label": "Thumb Up", "time": 12.5, "confidence": 0.875}
+
+
+def test_slow_action_stalls_nothing_and_a_full_queue_drops(
+        server: Any, caplog: pytest.LogCaptureFixture) -> None:
+    server.delay_s = 20.0
+    url = f"http://127.0.0.1:{server.server_port}/"
+    with Actions({"Thumb Up": Action("post", (url,), 20.0)}) as actions:
+        actions.fire(event())
+        wait_for(lambda: server.got)  # the worker hangs in the first one
+        start = time.perf_counter()
+        for _ in range(20):
+            actions.fire(event())
+        assert time.perf_counter() - start < 1.0
+        assert actions.dropped == 20 - actions_module.WAITING
+        assert "Thumb Up: dropped, 8 actions are waiting already" in caplog.text
+        server.release.set()
+        wait_for(lambda: len(server.got) == 1 + actions_module.WAITING)
+
+
+def test_close_does_not_wait_for_ever(server: Any, caplog: pytest.LogCaptureFixture,
+                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actions_module, "CLOSE_S", 0.3)
+    server.delay_s = 20.0
+    url = f"http://127.0.0.1:{server.server_port}/"
+    actions = Actions({"Thumb Up": Action("post", (url,), 20.0)})
+    for _ in range(4):
+        actions.fire(event())
+    wait_for(lambda: server.got)
+    start = time.perf_counter()
+    actions.close()
+    assert time.perf_counter() - start < 5.0
+    assert "an action is still under way, 3 more were dropped" in caplog.text
+    actions.fire(event())  # after the end: nothing
+    server.release.set()
+    actions._thread.join(20.0)
+    assert len(server.got) == 1
+
+
+def test_close_lets_what_waits_happen(server: Any) -> None:
+    url = f"http://127.0.0.1:{server.server_port}/"
+    with Actions({"Thumb Up": Action("post", (url,), 5.0)}) as actions:
+        for _ in range(5):
+            actions.fire(event())
+    assert len(server.got) == 5
+
+
+def test_program_that_goes_on_is_not_waited_for(tmp_path: Path) -> None:
+    code = "import time, sys; time.sleep(1.5); open(sys.argv[1], 'w').close()"
+    slow = Action("run", (sys.executable, "-c", code, str(tmp_path / "slow")), timeout_s=0.2)
+    quick = python("import sys; open(sys.argv[1], 'w').close()", str(tmp_path / "quick"))
+    with Actions({"Thumb Up": slow, "Swiping Left": quick}) as actions:
+        actions.fire(event())
+        actions.fire(event("Swiping Left"))
+        wait_for((tmp_path / "quick").exists)
+        assert not (tmp_path / "slow").exists()
+        wait_for((tmp_path / "slow").exists)  # and yet it was not ended
+
+
+@pytest.mark.parametrize(("action", "message"), [
+    (Action("run", ("no-such-program", "x"), 5.0),
+     "Thumb Up: could not run no-such-program x: No such file or directory"),
+    (python("raise SystemExit(3)"), "it ended with code 3"),
+    (Action("post", ("http://me:secret@127.0.0.1:1/x?key=secret",), 5.0),
+     "Thumb Up: could not post to http://127.0.0.1:1/x: Connection refused"),
+])
+def test_failure_is_a_sentence_and_the_next_one_works(
+        action: Action, message: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    after = python("import sys; open(sys.argv[1], 'w').close()", str(tmp_path / "after"))
+    with Actions({"Thumb Up": action, "Swiping Left": after}) as actions:
+        actions.fire(event())
+        actions.fire(event("Swiping Left"))
+        wait_for((tmp_path / "after").exists)
+    assert message in caplog.text
+    assert "secret" not in caplog.text
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+def test_server_that_refuses_and_one_that_sleeps(server: Any, caplog: pytest.LogCaptureFixture,
+                                                 ) -> None:
+    url = f"http://127.0.0.1:{server.server_port}/"
+    server.code = 503
+    with Actions({"Thumb Up": Action("post", (url,), 0.3)}) as actions:
+        actions.fire(event())
+        wait_for(lambda: "503" in caplog.text)
+        server.delay_s = 20.0
+        actions.fire(event())
+        wait_for(lambda: "timed out" in caplog.text)
+
+
+def test_dry_run_only_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, f"Thumb Up: {{run: [touch, '{tmp_path / 'made'}']}}\n"
+                           "Swiping Left: {key: ctrl+t}\n"
+                           "Swiping Right: {post: 'http://me:secret@localhost/x'}\n")
+    with Actions.from_file(path, LABELS, dry_run=True) as actions:
+        for label in LABELS:
+            actions.fire(event(label))
+    assert capsys.readouterr().err == (
+        "Swiping Left: would press ctrl+t\nSwiping Right: would post to http://localhost/x\n"
+        f"Thumb Up: would run touch {tmp_path / 'made'}\n")
+    assert not (tmp_path / "made").exists()
+
+
+def test_keys_without_the_package_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynput", None)
+    path = write(tmp_path, "Thumb Up: {key: left}")
+    with pytest.raises(ActionsError, match="-m pip install pynput"):
+        Actions.from_file(path, LABELS)
+
+
+@pytest.fixture
+def keyboard(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+    """pynput's keyboard as far as it is used, for machines without a display or the package."""
+    log: list[tuple[str, Any]] = []
+
+    class Controller:
+        def press(self, key: Any) -> None:
+            log.append(("press", key))
+
+        def release(self, key: Any) -> None:
+            log.append(("release", key))
+
+    class Key:
+        ctrl, left = "<ctrl>", "<left>"
+
+        def __class_getitem__(cls, name: str) -> str:
+            return str(getattr(cls, name))
+
+    package, module = ModuleType("pynput"), ModuleType("pynput.keyboard")
+    module.Controller, module.Key = Controller, Key  # type: ignore[attr-defined]
+    package.keyboard = module  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pynput", package)
+    monkeypatch.setitem(sys.modules, "pynput.keyboard", module)
+    return log
+
+
+def test_shortcut_is_held_and_let_go(keyboard: list[tuple[str, Any]]) -> None:
+    with Actions({"Thumb Up": Action("key", ("ctrl", "plus"))}) as actions:
+        actions.fire(event())
+    assert keyboard == [("press", "<ctrl>"), ("press", "+"), ("release", "+"),
+                        ("release", "<ctrl>")]
+
+
+@pytest.mark.usefixtures("keyboard")
+def test_key_this_system_lacks() -> None:
+    with pytest.raises(ActionsError, match="no key 'insert'"):
+        Actions({"Thumb Up": Action("key", ("insert",))})
+
+
+@pytest.mark.skipif(not os.environ.get("DISPLAY"), reason="needs a display")
+def test_key_names_are_those_of_pynput() -> None:
+    keyboard = pytest.importorskip("pynput.keyboard")
+    assert [key for key in KEYS if key != "plus" and not hasattr(keyboard.Key, key)] == []
+
+
+EXIT = """
+import sys, time
+from app.actions import Action, Actions
+from online_tsm.events import Event
+actions = Actions({"a": Action("run", (sys.executable, "-c", "import time; time.sleep(15)"), 9.0)})
+actions.fire(Event("a", 0.0, 1.0, 0))
+time.sleep(0.5)
+"""
+
+
+def test_exit_with_an_action_under_way_is_quick_and_clean(tmp_path: Path) -> None:
+    start = time.monotonic()
+    with (tmp_path / "stderr").open("w") as stderr:  # no pipe: the program would keep it open
+        done = subprocess.run([sys.executable, "-c", EXIT], cwd=ROOT, stderr=stderr, timeout=60,
+                              check=False)
+    assert time.monotonic() - start < 8.0
+    assert (done.returncode, (tmp_path / "stderr").read_text()) == (0, "")
