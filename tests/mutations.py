@@ -1,0 +1,142 @@
+"""Breaks the code in small ways and requires the tests to notice each: python tests/mutations.py
+
+Every mutation is made in a copy of the project and must make the named tests fail; unbroken, they
+must pass. Not part of the suite: it takes minutes. Exit code 0 if every mutation was caught.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+ROOT = Path(__file__).parents[1]
+TIMEOUT_S = 300
+
+
+class Mutation(NamedTuple):
+    """`old`, which stands once in `file`, becomes `new`; `tests` must fail then."""
+
+    what: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+MUTATIONS = (
+    Mutation("the state is dropped", "models/temporal_shift.py",
+             "return torch.cat([*around, cached, x[:, past.stop :]], dim=1), kept",
+             "return torch.cat([*around, cached * 0, x[:, past.stop :]], dim=1), kept",
+             "tests/models"),
+    Mutation("the fold is off by one", "models/temporal_shift.py",
+             "return slice(start, start + size)", "return slice(start + 1, start + size + 1)",
+             "tests/models"),
+    Mutation("the shift looks into the future", "models/temporal_shift.py",
+             "return (1, other) if shift.past_fold", "return (-1, other) if shift.past_fold",
+             "tests/models"),
+    Mutation("zero padding goes round", "models/temporal_shift.py",
+             'if padding == "zero":', 'if padding == "none":', "tests/models"),
+    Mutation("the shift leaves the residual branch", "models/mobilenet_v2.py",
+             'self.before_shortcut = shift.placement == "block"', "self.before_shortcut = True",
+             "tests/models"),
+    Mutation("a checkpoint may run code", "models/weight_files.py",
+             "weights_only=True", "weights_only=False", "tests/models"),
+    Mutation("BGR for RGB", "online_tsm/preprocess.py",
+             'if card.colour == "rgb" else', 'if card.colour == "bgr" else',
+             "tests/online_tsm/test_preprocess.py"),
+    Mutation("the crop is rounded", "online_tsm/preprocess.py",
+             "left, top, right, bottom = self.box",
+             "left, top, right, bottom = map(round, self.box)",
+             "tests/online_tsm/test_preprocess.py"),
+    Mutation("rows of a batch are mixed up", "online_tsm/engine_onnx.py",
+             "numpy()[s.row:s.row + 1]", "numpy()[0:1]", "tests/online_tsm"),
+    Mutation("a stale graph is used", "online_tsm/graphs.py",
+             "return key.encode() in file.read()", "return True", "tests/online_tsm"),
+    Mutation("phases share one cache", "online_tsm/stream.py",
+             "self._states[turn.phase] = state",
+             "self._states = dict.fromkeys(range(64), state)", "tests/online_tsm"),
+    Mutation("a gap does not reset", "online_tsm/phases.py",
+             "GAP = 4.0", "GAP = 4e9", "tests/online_tsm/test_phases.py"),
+    Mutation("cold frames fire", "online_tsm/stream.py",
+             "events = () if turn.cold else", "events =", "tests/online_tsm"),
+    Mutation("thresholds are ignored", "online_tsm/events.py",
+             "enough = top >= self._rise[best] and", "enough =",
+             "tests/online_tsm/test_events.py"),
+    Mutation("events repeat", "online_tsm/events.py",
+             "self._armed[leader] = False\n        self._fired", "self._fired",
+             "tests/online_tsm/test_events.py"),
+    Mutation("the returning hand fires", "online_tsm/events.py",
+             "if leader is not None and self._is_way_back(leader, time):", "if False:",
+             "tests/online_tsm/test_events.py"),
+    Mutation("smoothing counts frames, not time", "online_tsm/smoothing.py",
+             "oldest = time - self._constants.window_s + EPSILON_S",
+             "oldest = self._votes[-9][0] if len(self._votes) > 8 else -1e9",
+             "tests/online_tsm/test_smoothing.py"),
+    Mutation("denied classes stay", "online_tsm/smoothing.py",
+             "kept -= denied", "pass", "tests/online_tsm/test_smoothing.py"),
+    Mutation("warm-up frames are measured", "online_tsm/latency.py",
+             "if not warm:", "if False:", "tests/online_tsm/test_latency.py"),
+    Mutation("a password is shown", "app/streams.py",
+             'rest = rest.rpartition("@")[2]', "pass", "tests/app/test_sources.py"),
+    Mutation("files drop frames in --fast", "app/files.py",
+             "if not self._fast:", "if True:", "tests/app/test_sources.py"),
+    Mutation("a new size does not reset", "app/loop.py",
+             "if source.epoch != self._epoch:", "if False:", "tests/app/test_run_demo.py"),
+    Mutation("flags lose to the file", "app/settings.py",
+             "merged = {**values, **{k: v for k, v in given.items() if k in names}}",
+             "merged = {**{k: v for k, v in given.items() if k in names}, **values}",
+             "tests/app/test_settings.py"),
+)
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "project"
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True,
+                                capture_output=True, text=True).stdout
+        for name in filter(None, listed.split("\0")):
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name)
+        tests = sorted({mutation.tests for mutation in MUTATIONS})
+        if not passes(copy, tests):
+            print("the tests fail before anything is broken; mend that first")
+            return 1
+        missed = [mutation.what for mutation in tqdm(MUTATIONS, unit=" mutations")
+                  if not caught(copy, mutation)]
+    for what in missed:
+        print(f"NOT CAUGHT: {what}")
+    print(f"{len(MUTATIONS) - len(missed)} of {len(MUTATIONS)} mutations caught")
+    return 1 if missed else 0
+
+
+def caught(copy: Path, mutation: Mutation) -> bool:
+    """Whether the tests fail once the mutation is made. The copy is as before afterwards."""
+    path = copy / mutation.file
+    text = path.read_text(encoding="utf-8")
+    if text.count(mutation.old) != 1:
+        raise SystemExit(f"{mutation.file} holds {text.count(mutation.old)} times, not once: "
+                         f"{mutation.old}")
+    path.write_text(text.replace(mutation.old, mutation.new), encoding="utf-8")
+    try:
+        return not passes(copy, [mutation.tests])
+    finally:
+        path.write_text(text, encoding="utf-8")
+
+
+def passes(copy: Path, tests: list[str]) -> bool:
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    try:
+        return subprocess.run(command, cwd=copy, check=False, capture_output=True,
+                              timeout=TIMEOUT_S).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
