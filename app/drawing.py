@@ -32,6 +32,7 @@ _GLASS = np.array((26, 21, 17), np.float32)  # tint of the panels
 _GLASS_SHARE = 0.78  # of the tint; the rest is the blurred picture behind
 _PAGE_SHARE = 0.88  # the same for a page over the whole picture
 _RIM = 26  # brightness added along a panel's edge, so that it stands out on a dark picture
+_FRACTION, _ONE = 4, 16  # bits of a pixel that cv2.circle takes, and one pixel in them
 _BLUR_CELLS = 60  # the picture's shorter side in cells of the blurred backdrop
 
 _REFERENCE_ROWS = 480  # design pixels are pixels of a 640x480 picture
@@ -99,22 +100,26 @@ class Canvas:
         """Dims and blurs the whole picture, as the ground of a page of text."""
         self.image[:] = self._backdrop(Box(0, 0, self.width, self.height), _PAGE_SHARE)
 
-    def slab(self, box: Box, radius: int, colour: Colour, visible: int | None = None) -> None:
+    def slab(self, box: Box, radius: float, colour: Colour, visible: int | None = None) -> None:
         """A box with round corners in one colour, cut to its first `visible` columns."""
-        radius = min(radius, box.width // 2, box.height // 2)
-        mask = _slab_mask(box.width, box.height, radius)[:, :visible]
+        radius = min(radius, box.width / 2, box.height / 2)
         view = self.view(box)[:, :visible]
-        for end in (slice(0, radius), slice(box.width - radius, None)):
-            view[:, end] = view[:, end] + (colour - view[:, end].astype(np.float32)) * mask[:, end]
-        view[:, radius:box.width - radius] = colour
+        inner = math.ceil(radius)
+        view[:, inner:box.width - inner] = colour
+        view[inner:box.height - inner] = colour
+        for x in {radius, box.width - radius}:
+            for y in {radius, box.height - radius}:
+                centre = round((x - 0.5) * _ONE), round((y - 0.5) * _ONE)  # cv2 counts from the
+                cv2.circle(view, centre, round((radius - 0.5) * _ONE), colour, -1, cv2.LINE_AA,
+                           _FRACTION)  # middles of pixels, and its circles reach half a pixel out
 
     def dot(self, box: Box, colour: Colour) -> None:
         """A disc in a square box."""
-        self.slab(box, box.height // 2, colour)
+        self.slab(box, box.height / 2, colour)
 
     def bar(self, box: Box, share: float, colour: Colour, mark: float | None = None) -> None:
         """A track with round ends, filled up to `share` (0..1), with a tick at `mark` (0..1)."""
-        radius = box.height // 2
+        radius = box.height / 2
         self.slab(box, radius, TRACK)
         filled = round(box.width * min(max(share, 0.0), 1.0))
         if filled:
@@ -157,6 +162,9 @@ class Canvas:
     @contextmanager
     def faded(self, box: Box, opacity: float) -> Iterator[None]:
         """What is drawn inside `box` meanwhile is mixed in with this opacity (0..1)."""
+        if opacity >= 1:
+            yield
+            return
         view = self.view(box)
         before = view.copy()
         yield
@@ -193,14 +201,6 @@ def _corners(view: Any, radius: int) -> NDArray[np.float32]:
 def _set_corners(view: Any, radius: int, corners: NDArray[np.float32]) -> None:
     for part, pixels in zip(_corner_views(view, radius), corners, strict=True):
         part[:] = pixels
-
-
-@lru_cache(maxsize=1024)
-def _slab_mask(width: int, height: int, radius: int) -> NDArray[np.float32]:
-    """Share (0..1) of a round-cornered box in its pixels, [height, width, 1]."""
-    mask = np.ones((height, width, 1), np.float32)
-    _set_corners(mask, radius, np.stack([_corner_masks(radius)[0]] * 4))
-    return mask
 
 
 @lru_cache(maxsize=64)

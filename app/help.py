@@ -68,7 +68,7 @@ def _draw_keys(canvas: Canvas, box: Box) -> int:
 def _draw_key(canvas: Canvas, x: int, y: int, key: str) -> int:
     name = key.upper() if len(key) == 1 else key.capitalize()
     height = canvas.px(20)
-    width = max(height, lettering.width_of(name, canvas.px(11)) + canvas.px(12))
+    width = max(canvas.px(22), lettering.width_of(name, canvas.px(11)) + canvas.px(12))
     canvas.slab(Box(x, y, width, height), canvas.px(5), TRACK)
     canvas.text(name, x + width // 2, canvas.baseline(y, height, 11), room=width, size=11,
                 align="centre", weight=lettering.MEDIUM)

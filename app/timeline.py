@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from app import lettering
-from app.drawing import ACCENT, ACCENT_DIM, INK, MUTED, TRACK, Box, Canvas, Colour
+from app.drawing import ACCENT, ACCENT_DIM, INK, MUTED, TRACK, Box, Canvas
 from app.elements import threshold_of
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SPAN_S = 10.0
 HEIGHT = 64  # design pixels
 _FRACTION = 4  # bits of a pixel, so that the curve moves smoothly
+_COLOURS = (TRACK, ACCENT_DIM, ACCENT)  # background, gesture, gesture above its threshold
 Point = tuple[float, str, float]  # time s, label, confidence 0..1
 
 
@@ -34,9 +35,8 @@ def draw_timeline(canvas: Canvas, box: Box, points: Sequence[Point],
         x = plot.x + round(second / SPAN_S * (plot.width - 1))
         canvas.grid_line(x, plot.y, plot.bottom)
     canvas.rule(plot.x, plot.right, plot.bottom - 1)
-    now = max([time for time, _, _ in points] + [event.time for event, _ in events], default=0.0)
-    recent = [point for point in points if now - point[0] <= SPAN_S]
-    _draw_area(canvas, plot, recent, now, card)
+    now = max(points[-1][0] if points else 0.0, events[0][0].time if events else 0.0)
+    _draw_area(canvas, plot, [point for point in points if now - point[0] <= SPAN_S], now, card)
     _draw_marks(canvas, plot, inner.y, events, now)
 
 
@@ -44,27 +44,21 @@ def _draw_area(canvas: Canvas, plot: Box, points: Sequence[Point], now: float,
                card: ModelCard) -> None:
     if len(points) < 2:
         return
-    thresholds = {label: threshold_of(card, label) for label in {label for _, label, _ in points}}
-    colours = [_colour(thresholds[label], confidence) for _, label, confidence in points]
-    ages = now - np.array([time for time, _, _ in points])
-    heights = np.clip([confidence for _, _, confidence in points], 0, 1)
-    floor = plot.bottom - 1.0
-    curve = np.stack([plot.right - 1 - ages / SPAN_S * (plot.width - 1),
-                      floor - heights * (plot.height - 1)], axis=1)
-    start = 0
-    for colour, run in groupby(colours):
-        end = start + len(list(run))
-        top = curve[start:end + 1]  # up to the next run
-        outline = np.concatenate([[(top[0, 0], floor)], top, [(top[-1, 0], floor)]])
-        cv2.fillPoly(canvas.image, [np.round(outline * (1 << _FRACTION)).astype(np.int32)],
-                     colour, cv2.LINE_AA, _FRACTION)
-        start = end
-
-
-def _colour(threshold: float | None, confidence: float) -> Colour:
-    if threshold is None:
-        return TRACK
-    return ACCENT if confidence >= threshold else ACCENT_DIM
+    times, labels, confidences = zip(*points, strict=True)
+    height = np.clip(confidences, 0, 1)
+    known = {label: threshold_of(card, label) for label in set(labels)}
+    threshold = np.array([known[label] for label in labels], float)  # None becomes NaN
+    kind = np.where(np.isnan(threshold), 0, np.where(height < threshold, 1, 2))
+    floor = plot.bottom - 1
+    curve = np.stack([plot.right - 1 - (now - np.array(times)) / SPAN_S * (plot.width - 1),
+                      floor - height * (plot.height - 1)], axis=1)
+    fixed = np.round(curve * (1 << _FRACTION)).astype(np.int32)
+    starts = [0, *(np.flatnonzero(np.diff(kind)) + 1), len(kind)]
+    for start, end in pairwise(starts):
+        top = fixed[start:end + 1]  # up to the next run
+        feet = [(top[-1, 0], floor << _FRACTION), (top[0, 0], floor << _FRACTION)]
+        cv2.fillPoly(canvas.image, [np.concatenate([top, np.array(feet, np.int32)])],
+                     _COLOURS[kind[start]], cv2.LINE_AA, _FRACTION)
 
 
 def _draw_marks(canvas: Canvas, plot: Box, top: int, events: Sequence[tuple[Event, float]],

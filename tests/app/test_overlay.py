@@ -254,13 +254,13 @@ def test_unprintable_labels_do_no_harm(monkeypatch):
 
 
 def test_full_mode_is_fast_enough_for_a_camera():
-    """About 3 ms on one quiet core; the bound leaves room for a busy machine."""
+    """About 2.5 ms of one core; the bound leaves room for a slow one."""
     overlay, scene = Overlay(make_card(), "full"), busy_scene(grey(480, 640))
     took = []
     for _ in range(15):
-        start = time.perf_counter()
+        start = time.thread_time()
         overlay.draw(scene)
-        took.append(time.perf_counter() - start)
+        took.append(time.thread_time() - start)
     assert np.median(took) < 0.02
 
 
