@@ -55,7 +55,7 @@ class OnlineNetwork(nn.Module):
     def step(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
         """One frame of N streams [N, 3, H, W] and what the frame before left, to logits [N, K]
         and the state for the next frame. `state` itself is not changed."""
-        folds = self._folds()  # plain numbers, so that an exported graph has fixed slices
+        folds = self.folds()  # plain numbers, so that an exported graph has fixed slices
         after: list[Tensor] = []
 
         def shift(x: Tensor) -> Tensor:
@@ -73,8 +73,10 @@ class OnlineNetwork(nn.Module):
             torch.zeros(batch, fold.stop - fold.start,
                         -(-height // point.stride), -(-width // point.stride),
                         device=like.device, dtype=like.dtype)
-            for point, fold in zip(self.shift_points(), self._folds(), strict=True)
+            for point, fold in zip(self.shift_points(), self.folds(), strict=True)
         )
 
-    def _folds(self) -> list[slice]:
+    def folds(self) -> list[slice]:
+        """The channels that come from the previous frame, a slice a shifted block. Raises
+        ValueError where a block is too narrow for its fold."""
         return [fold_of(point.channels, self.shift) for point in self.shift_points()]

@@ -39,8 +39,12 @@ class WeightFile:
         """The tensors, on the CPU."""
         if self.tensors is not None:
             return self.tensors
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
-        tensors: dict[str, Tensor] = load_file(str(self.path))
+        try:
+            tensors: dict[str, Tensor] = load_file(str(self.path))
+        except SafetensorError as error:
+            raise _damaged(self.path, error) from error
         return tensors
 
 
@@ -60,9 +64,12 @@ def head_of(architecture: str) -> str:
 
 def open_weights(path: Path, trust: bool = False) -> WeightFile:
     """A safetensors file (by its suffix) or one of torch. Raises CheckpointError."""
-    if path.suffix.lower() == ".safetensors":
-        return _open_safetensors(path)
-    return _open_torch(path, trust)
+    try:
+        if path.suffix.lower() == ".safetensors":
+            return _open_safetensors(path)
+        return _open_torch(path, trust)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def open_graph_file(path: Path) -> GraphFile:
@@ -101,15 +108,15 @@ def _open_safetensors(path: Path) -> WeightFile:
             raise CheckpointError(f"{path.name} is no safetensors file, or a cut one{_said(start)}")
         try:
             header = json.loads(file.read(length))
-        except ValueError as error:
+            metadata = header.pop("__metadata__", {})
+            shapes = {name: tuple(entry["shape"]) for name, entry in header.items()}
+            end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise CheckpointError(f"{path.name} is no safetensors file: its header is broken"
                                   ) from error
-    metadata = header.pop("__metadata__", {})
-    end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
     if size < 8 + length + end:
         raise CheckpointError(f"{path.name} is cut: {size:,} bytes of {8 + length + end:,}; "
                               "copy or download it again")
-    shapes = {name: tuple(entry["shape"]) for name, entry in header.items()}
     return WeightFile(path, shapes, metadata)
 
 

@@ -141,6 +141,7 @@ BAD_FILES = {
     "text.safetensors": (lambda p: b"just some text\n", "begins with 'just som'"),
     "empty.safetensors": (lambda p: b"", "it is empty"),
     "odd.safetensors": (lambda p: (5).to_bytes(8, "little") + b"{{{{{", "header is broken"),
+    "list.safetensors": (lambda p: (2).to_bytes(8, "little") + b"[]", "header is broken"),
     "text.onnx": (lambda p: b"just some text\n", "is no ONNX file"),
     "empty.onnx": (lambda p: b"", "is no ONNX file"),
 }
@@ -201,6 +202,14 @@ def test_a_broken_card_inside(saved):
     save_file(load_file(saved), saved, metadata={"card": "{broken"})
     with pytest.raises(CardError, match="card inside is no JSON"):
         read_card(saved)
+
+
+def test_tensors_that_overlap(saved):
+    raw = saved.read_bytes()
+    size = 8 + int.from_bytes(raw[:8], "little")
+    saved.write_bytes(raw[:size].replace(b'"data_offsets":[0,', b'"data_offsets":[9,') + raw[size:])
+    with pytest.raises(CheckpointError, match="cut or damaged"):
+        load_model(saved)
 
 
 def test_our_own_file_with_a_missing_tensor(saved, tiny_card):

@@ -167,6 +167,13 @@ def test_the_order_of_jesters_labels_is_the_layouts(foreign, labels, seed_weight
     assert card.shift.fold_div == 4  # the only place that tells it is the file's name
 
 
+def test_a_network_trained_on_single_gesture_images_is_refused(seed_weights, tmp_path):
+    network = ours(seed_weights, "mobilenet_v2", labels=jester.ALPHABETICAL)
+    torch.save(torchvision_mobilenet_v2(network), tmp_path / "images.pth")
+    with pytest.raises(CheckpointError, match="without a temporal shift"):
+        load_model(tmp_path / "images.pth", overrides={"labels": list(jester.ALPHABETICAL)})
+
+
 def test_torchvision_weights_only_initialise(seed_weights, tmp_path):
     imagenet = ours(seed_weights, "mobilenet_v2", labels=[str(i) for i in range(1000)])
     path = tmp_path / "mobilenet_v2.pth"

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from models.build import build_network
 from models.card import CardError, ModelCard, Shift
@@ -130,6 +131,67 @@ def test_the_block_placement_trains(architecture, seed_weights):
     for (name, ours), theirs in zip(network.named_parameters(), reference.parameters(),
                                     strict=True):
         assert torch.allclose(ours.grad, theirs.grad), name
+
+
+@pytest.mark.parametrize("architecture", ["mobilenet_v2", "resnet18", "resnet50"])
+def test_what_each_placement_shifts(architecture, seed_weights):
+    """"block" shifts what the whole block reads, "blockres" leaves its shortcut alone."""
+    for placement in ("block", "blockres"):
+        network = network_of(architecture, seed_weights, placement=placement)
+        block = network.features[3] if architecture == "mobilenet_v2" else network.layer1[1]
+        x = torch.randn(2, block.inputs, 4, 4)
+        with torch.no_grad():
+            ours = block(x, lambda x: x.roll(1, 1))
+            whole = block(x.roll(1, 1), lambda x: x)
+            without = block(x, lambda x: x)
+        assert torch.equal(ours, whole) == (placement == "block")
+        assert not torch.equal(ours, without)
+
+
+@pytest.mark.parametrize(("architecture", "count"), [
+    ("resnet18", 11_689_512), ("resnet34", 21_797_672), ("resnet50", 25_557_032),
+    ("resnet101", 44_549_160)])
+def test_a_resnet_has_the_published_number_of_parameters(architecture, count):
+    with torch.device("meta"):
+        network = build_network(ModelCard("t", architecture, tuple(map(str, range(1000)))))
+    assert sum(p.numel() for p in network.parameters()) == count
+
+
+@pytest.mark.parametrize("architecture", ["resnet18", "resnet50"])
+def test_a_resnet_is_the_papers(architecture, seed_weights):
+    """Once more from the paper and the names alone, over a clip of two frames."""
+    network = network_of(architecture, seed_weights).double()
+    weights = network.state_dict()
+
+    def conv_bn(x, conv, norm, stride=1):
+        weight = weights[f"{conv}.weight"]
+        x = functional.conv2d(x, weight, stride=stride, padding=weight.shape[-1] // 2)
+        mean, var, scale, bias = (weights[f"{norm}.{n}"][:, None, None] for n in (
+            "running_mean", "running_var", "weight", "bias"))
+        return (x - mean) / (var + 1e-5).sqrt() * scale + bias
+
+    clip = torch.randn(1, 2, 3, 40, 40, dtype=torch.float64)
+    x = functional.max_pool2d(conv_bn(clip[0], "conv1", "bn1", 2).relu(), 3, 2, 1)
+    for name in dict.fromkeys(".".join(n.split(".")[:2]) for n in weights if n[:5] == "layer"):
+        stride = 2 if name in ("layer2.0", "layer3.0", "layer4.0") else 1
+        y, fold = x.clone(), x.shape[1] // 8
+        y[0, :fold], y[1, :fold] = 0, x[0, :fold]
+        three = f"{name}.conv3.weight" in weights
+        y = conv_bn(y, f"{name}.conv1", f"{name}.bn1", 1 if three else stride).relu()
+        y = conv_bn(y, f"{name}.conv2", f"{name}.bn2", stride if three else 1)
+        if three:
+            y = conv_bn(y.relu(), f"{name}.conv3", f"{name}.bn3")
+        if f"{name}.downsample.0.weight" in weights:
+            x = conv_bn(x, f"{name}.downsample.0", f"{name}.downsample.1", stride)
+        x = (x + y).relu()
+    expected = x.mean((2, 3)) @ weights["fc.weight"].T + weights["fc.bias"]
+    with torch.no_grad():
+        assert (network(clip)[0] - expected).abs().max() < 1e-10
+
+
+def test_a_fold_too_fine_for_the_channels_is_refused():
+    with pytest.raises(CardError, match="24 channels have no first fold of 1/32"):
+        build_network(ModelCard("t", "mobilenet_v2", ("a",), shift=Shift(fold_div=32)))
 
 
 def plain_shift(clip, shift):
