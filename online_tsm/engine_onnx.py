@@ -53,12 +53,12 @@ def open_session(graph: Path | bytes, want_cuda: bool = False, threads: int = 1)
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Where CUDA is refused, ONNX Runtime prints red errors and goes on; the engine says it better.
-    options.log_severity_level = FATAL if want_cuda else ERROR
+    options.log_severity_level = ERROR
     providers: list[Any] = [CPU]
     if want_cuda:
         _preload_cuda()
         providers.insert(0, (CUDA, {"use_tf32": "0"}))
+        # Refused, ONNX Runtime prints red errors and goes on; the engine says it better.
         onnxruntime.set_default_logger_severity(FATAL)
     source = graph if isinstance(graph, bytes) else str(graph)
     try:

@@ -44,6 +44,8 @@ def test_the_command_writes_a_graph_with_its_card(checkpoint, tmp_path, tiny_car
         "frame", *(f"state_{i}" for i in range(10))]
     assert [node.name for node in model.graph.output] == [
         "logits", *(f"next_state_{i}" for i in range(10))]
+    assert all(node.type.tensor_type.shape.dim[0].dim_param == "batch"
+               for node in [*model.graph.input, *model.graph.output])
     facts = {entry.key: entry.value for entry in model.metadata_props}
     assert card_from_dict(json.loads(facts["card"])) == tiny_card
     assert facts["weights_sha256"] == file_digest(checkpoint)
