@@ -112,12 +112,13 @@ def test_probabilities_are_those_of_the_mean_logits():
 
 @pytest.mark.parametrize("k", [2, 3])
 def test_with_k_phases_it_takes_the_same_time(k):
-    labels = ["No gesture"] * 20 + ["Thumb Up"] * 20 + ["Stop Sign"] * 20
-    one = [place for place, _, _ in play(logits_of(*labels))]
-    many = [place for place, _, _ in play(
-        logits_of(*(label for label in labels for _ in range(k))), phases=k)]
+    sequence = logits_of(*["No gesture"] * 20, *["Thumb Up"] * 20, *["Stop Sign"] * 20)
+    hasty = logits_of("Thumb Down", "Shaking Hand", *["Shaking Hand"] * 10)
+    sequence += [10 ** (place + 2) * row for place, row in enumerate(hasty)]  # held for a while
+    one = [place for place, _, _ in play(sequence)]
+    many = [place for place, _, _ in play([row for row in sequence for _ in range(k)], phases=k)]
     changes = 1 + np.flatnonzero(np.diff(one))
-    assert len(changes) == 2
+    assert list(changes[2:]) == [60, 62]
     assert np.array_equal((1 + np.flatnonzero(np.diff(many))) // k, changes)
 
 

@@ -91,6 +91,19 @@ def test_one_dropped_frame_does_not_leave_a_phase_behind_for_good():
     assert lookbacks(found[35:]) == pytest.approx(2 / 30)
 
 
+def test_phases_that_are_all_late_are_taken_nearest_first():
+    """Two phases, 1.5 and 2 periods old after two dropped frames."""
+    times = steady(30, 60)
+    del times[31:33]
+    assert turns(times)[31].lookback_s == pytest.approx(1.5 / 15)
+
+
+def test_a_phase_is_due_half_a_frame_before_its_period_is_over():
+    """The other one is 1.4 periods old, further off than this one with 0.92."""
+    times = [*steady(30, 60), 59 / 30 + 0.061]
+    assert turns(times)[60].lookback_s == pytest.approx(0.061)
+
+
 def test_a_slower_camera_keeps_its_look_back_before_k_has_followed():
     times = steady(30, 60) + steady(15, 30, start=2.0)
     found = turns(times)
@@ -110,16 +123,19 @@ def test_when_k_grows_new_phases_start_empty_and_cold_and_old_ones_keep_their_lo
     assert lookbacks(grown[-60:]) == pytest.approx(1 / 15)
 
 
-def test_when_k_shrinks_dropped_phases_are_forgotten():
+@pytest.mark.parametrize(("rate", "k"), [(45, 3), (30, 2), (15, 1)])
+def test_when_k_shrinks_dropped_phases_are_forgotten(rate, k):
     clock = PhaseClock(15, WARMUP)
     for time in steady(60, 120):
         clock.turn(time)
     assert len(clock.live) == 4
-    for time in steady(30, 120, start=2.0):
+    for time in steady(rate, 120, start=2.0):
         last = clock.turn(time)
-    assert last.phases == 2
-    assert len(clock.live) == 2
-    for time in steady(60, 120, start=6.0):  # what comes back is empty, not years old
+        assert last.phase in clock.live
+        assert len(clock.live) <= last.phases
+    assert last.phases == k
+    assert last.lookback_s == pytest.approx(1 / 15)
+    for time in steady(60, 120, start=2 + 120 / rate):  # what comes back is empty, not years old
         turn = clock.turn(time)
         assert turn.lookback_s is None or turn.lookback_s < 2.5 / 15
 
