@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from mjpeg_server import MjpegServer
+from rtsp_server import RtspServer
 
 from app.sources import SourceError, SourceOptions, open_source
 from app.streams import safe_name, why_silent
@@ -59,6 +60,29 @@ def test_wrong_password_is_said(mjpeg: Callable[..., MjpegServer]) -> None:
     server = mjpeg(password="topsecret")
     message = error_of(server.url.replace("topsecret", "wrongsecret"))
     assert "asks for another user or password" in message
+    assert "secret" not in message
+
+
+@pytest.mark.parametrize("password", ["", "topsecret"])
+def test_rtsp_plays(password: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with RtspServer(password) as server, open_source(server.url) as source:
+        levels: list[float] = []
+        for frame in source:
+            if frame is not None:
+                levels.append(float(frame.image.mean()))
+            if len(levels) == 10:
+                break
+        assert levels == sorted(levels)
+        assert levels[-1] - levels[0] == pytest.approx(9 + source.dropped, abs=2)
+        assert source.name == server.url.replace(f"me:{password}@", "")
+    assert "topsecret" not in caplog.text
+
+
+def test_rtsp_with_a_wrong_password() -> None:
+    with RtspServer("topsecret") as server:
+        message = error_of(server.url.replace("topsecret", "wrongsecret"))
+    assert "check path, user and password" in message
     assert "secret" not in message
 
 

@@ -70,13 +70,16 @@ def test_real_time_drops_what_a_slow_reader_misses(make_video: Callable[..., Pat
     assert int((gaps - 1).sum()) + indices[0] + (59 - indices[-1]) == source.dropped
 
 
-def test_a_pause_loses_no_frame(make_video: Callable[..., Path]) -> None:
-    path = make_video([100] * 10, rate=5.0)
+def test_a_pause_loses_no_frame_and_no_time(make_video: Callable[..., Path]) -> None:
+    path = make_video([100] * 12, rate=10.0)
     with open_source(str(path), SourceOptions()) as source:
         frames = (frame for frame in source if frame is not None)
         first = next(frames)
-        time.sleep(1.5)  # six frames' time, and longer than any frame takes to process
+        time.sleep(1.5)  # fifteen frames' time, and longer than any frame takes to process
+        start = time.perf_counter()
         assert next(frames).index == first.index + 1
+        assert [frame.index for frame in frames][-1] == 11
+        assert time.perf_counter() - start > 0.8  # the rest plays at its own rate again
 
 
 def test_waiting_for_a_slow_file_keeps_the_window_alive(tmp_path: Path) -> None:
