@@ -12,6 +12,7 @@ import yaml
 
 from models.cache import cache_folder
 from models.card_files import card_beside
+from models.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
 
@@ -47,5 +48,9 @@ def fetch(name: str) -> Path:
 def _write_card(target: Path, entry: Mapping[str, Any]) -> None:
     """What the zoo knows about the model, as the YAML card beside it; one that is there stays."""
     beside = card_beside(target)
-    if entry.get("card") and not beside.exists():
+    if not entry.get("card") or beside.exists():
+        return
+    try:
         beside.write_text(yaml.safe_dump(dict(entry["card"]), sort_keys=False), encoding="utf-8")
+    except OSError as error:
+        raise CheckpointError(f"{beside} cannot be written: {error.strerror or error}") from error

@@ -40,6 +40,14 @@ def test_saved_and_loaded_is_the_same(saved, tiny_network, tiny_card):
         assert torch.equal(network(clip), tiny_network(clip))
 
 
+def test_a_both_ways_network_of_ours_warns_too(tiny_card, seed_weights, tmp_path, caplog):
+    from models.build import build_network
+    card = tiny_card.replace(shift={"direction": "both", "past_fold": "second"})
+    save_model(seed_weights(build_network(card)), card, tmp_path / "both.safetensors")
+    assert load_model(tmp_path / "both.safetensors")[1].shift == card.shift
+    assert "no future" in caplog.text
+
+
 def test_a_card_that_uses_every_field_survives(tiny_network, tiny_card, tmp_path):
     card = tiny_card.replace(
         measured={"top1": 0.5, "how": "é"}, provenance="x", licence="MIT", filter="area",
@@ -156,6 +164,13 @@ def test_a_file_that_is_no_checkpoint(name, tmp_path):
         read_card(path)
     assert name in str(caught.value)
     assert len(str(caught.value)) < 500
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_torchscript_archive_is_named(tmp_path):
+    torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "script.pt"))
+    with pytest.raises(CheckpointError, match=r"script\.pt is a TorchScript archive"):
+        load_model(tmp_path / "script.pt")
 
 
 @pytest.mark.parametrize("reader", [read_card, load_model])
