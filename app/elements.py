@@ -39,23 +39,22 @@ def draw_gesture(canvas: Canvas, box: Box, prediction: Prediction, card: ModelCa
     """The current gesture in large letters, its confidence, and how far it is from firing."""
     canvas.glass(box, canvas.px(10))
     inner = box.inset(canvas.px(12))
-    label, threshold = prediction.label, threshold_of(card, prediction.label)
-    fires = threshold is not None and prediction.confidence >= threshold and not prediction.cold
-    colour: Colour = ACCENT if fires else MUTED if threshold is None else INK
-    if prediction.cold:
-        label, colour = "Warming up", MUTED
-    baseline = canvas.baseline(inner.y, canvas.px(24), 26)
-    used = 0
-    if not prediction.cold:
-        used = canvas.text(f"{prediction.confidence:.0%}", inner.right, baseline,
-                           room=inner.width // 3, size=26, smallest=14, colour=colour,
-                           align="right")
-    canvas.text(label, inner.x, baseline, room=inner.width - used - canvas.px(12), size=26,
-                smallest=14, colour=colour, weight=lettering.SEMIBOLD)
     height = canvas.px(6)
-    canvas.bar(Box(inner.x, inner.bottom - height, inner.width, height),
-               0.0 if prediction.cold else prediction.confidence,
-               ACCENT if fires else MUTED, None if prediction.cold else threshold)
+    track = Box(inner.x, inner.bottom - height, inner.width, height)
+    baseline = canvas.baseline(inner.y, canvas.px(24), 26)
+    if prediction.cold:
+        canvas.text("Warming up", inner.x, baseline, room=inner.width, size=26, smallest=14,
+                    colour=MUTED, weight=lettering.SEMIBOLD)
+        canvas.bar(track, 0.0, MUTED)
+        return
+    threshold = threshold_of(card, prediction.label)
+    fires = threshold is not None and prediction.confidence >= threshold
+    colour: Colour = ACCENT if fires else MUTED if threshold is None else INK
+    used = canvas.text(f"{prediction.confidence:.0%}", inner.right, baseline,
+                       room=inner.width // 3, size=26, smallest=14, colour=colour, align="right")
+    canvas.text(prediction.label, inner.x, baseline, room=inner.width - used - canvas.px(12),
+                size=26, smallest=14, colour=colour, weight=lettering.SEMIBOLD)
+    canvas.bar(track, prediction.confidence, ACCENT if fires else MUTED, threshold)
 
 
 BAR_ROW = 30  # design pixels

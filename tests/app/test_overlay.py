@@ -59,12 +59,13 @@ def test_text_stays_inside_and_apart(size, mode, label, monkeypatch):
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("notice", ["message", "paused", "help"])
+@pytest.mark.parametrize("notice", ["message", "wide message", "paused", "help"])
 def test_text_of_notices_stays_inside_and_apart(size, notice, monkeypatch):
     overlay = Overlay(make_card(), "full")
     overlay.help = notice == "help"
+    message = "The camera stopped answering, trying again in 16 s. " * 3
     scene = busy_scene(grey(*size), recording=True, recording_s=75, paused=notice == "paused",
-                       message="The camera stopped answering, trying again in 16 s" * 3)
+                       message="and on " * 80 if notice == "wide message" else message)
     spy = Spy(monkeypatch)
     overlay.notices(scene.image, scene)
     assert_inside_and_apart(spy, size)

@@ -50,9 +50,11 @@ def test_a_step_off_by_more_than_a_third_is_coloured(real, off):
 
 
 def strip_of(timeline, events=(), size=(480, 640)):
-    """The rows of the strip that show the curve, in full mode."""
+    """The rows of the strip, in full mode, without the names of the events."""
     scene = Scene(grey(*size), timeline=timeline, events=events)
-    return Overlay(make_card(), "full").draw(scene)[430:460]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lettering, "put", lambda *_, **__: None)
+        return Overlay(make_card(), "full").draw(scene)[404:468]
 
 
 def columns(pixels: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
@@ -132,6 +134,7 @@ def test_help_shows_the_guide_picture_under_the_keys():
     assert len(xs) > 80 * 60
     assert xs.max() < 640 // 3
     assert ys.min() > 300
+    assert ys.max() == 480 - 20 - 1  # at the foot of the page
     assert (np.ptp(xs) + 1) / (np.ptp(ys) + 1) == pytest.approx(120 / 90, rel=0.03)
 
 
