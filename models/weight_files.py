@@ -171,8 +171,8 @@ def _tensors_of(loaded: Any, path: Path) -> dict[str, Tensor]:
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:
     if "TorchScript" in str(error):
-        return CheckpointError(f"{path.name} is a TorchScript archive, which is a program; save its "
-                               "state_dict() with torch.save instead")
+        return CheckpointError(f"{path.name} is a TorchScript archive, which is a program; "
+                               "save its state_dict() with torch.save instead")
     return CheckpointError(f"{path.name} is cut or damaged, or no checkpoint "
                            f"({_first_words(error)}); copy or download it again")
 
