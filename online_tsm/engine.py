@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -80,7 +81,7 @@ def open_engine(
     given: dict[str, Any] = {"overrides": overrides, "card_file": card_file, "trust": trust}
     load = functools.partial(load_model, path, **given)
     if engine == "torch":
-        if path.suffix == ".onnx":
+        if path.suffix.lower() == ".onnx":
             raise EngineError(f"{path.name} is an ONNX file, which the engine torch cannot run; "
                               "use --engine onnxruntime")
         return _open_torch(load, device, threads)
@@ -93,7 +94,7 @@ def open_engine(
     card = read_card(path, **given)
     opened = open_onnx(path, card, gpu and device != "cpu", threads, lambda: load()[0])
     if gpu and device != "cpu" and opened.device == "cpu":
-        if engine == "auto" and path.suffix != ".onnx" and torch_cuda():
+        if engine == "auto" and path.suffix.lower() != ".onnx" and torch_cuda():
             served = _open_torch(load, "cuda", threads)
             served.note = f"torch on the NVIDIA GPU; ONNX Runtime was not granted it. {mend()}"
             return served
@@ -112,7 +113,7 @@ def nvidia_visible() -> bool:
     if sys.platform == "darwin":
         return False
     if sys.platform == "win32":
-        return shutil.which("nvcuda.dll") is not None or shutil.which("nvidia-smi") is not None
+        return Path(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "nvcuda.dll").exists()
     signs = ("/dev/nvidiactl", "/dev/nvidia0", "/proc/driver/nvidia/version",
              "/usr/lib/wsl/lib/libcuda.so.1")
     return any(Path(sign).exists() for sign in signs) or shutil.which("nvidia-smi") is not None

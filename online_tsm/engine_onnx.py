@@ -38,7 +38,7 @@ def open_onnx(path: Path, card: ModelCard, want_cuda: bool, threads: int | None,
     def session_of(graph: Path | bytes) -> Any:
         return open_session(graph, want_cuda, threads or 1)
 
-    if path.suffix == ".onnx":
+    if path.suffix.lower() == ".onnx":
         return OnnxEngine(session_of(path), card, path.name, threads or 1)
     return OnnxEngine(open_graph(path, card, load, session_of), card, path.name, threads or 1)
 

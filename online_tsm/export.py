@@ -183,9 +183,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _export(args: argparse.Namespace) -> None:
     path = resolve(args.model)
-    if path.suffix == ".onnx":
+    if path.suffix.lower() == ".onnx":
         raise EngineError(f"{path.name} is an ONNX file already")
-    if args.beside and path.suffix != ".safetensors":
+    if args.beside and path.suffix.lower() != ".safetensors":
         raise EngineError(f"--beside shares the weights of a .safetensors file, which "
                           f"{path.name} is not; convert it first: python -m models.convert")
     network, card = load_model(path, card_file=args.card, trust=args.trust_checkpoint)

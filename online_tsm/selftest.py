@@ -144,7 +144,7 @@ def moving_picture(count: int) -> NDArray[np.uint8]:
 def clip_of(model: str | Path, given: Mapping[str, Any]) -> Clip | None:
     """The past-only network over a clip, in torch on the CPU; None where there is none."""
     path = resolve(model)
-    if path.suffix == ".onnx" or importlib.util.find_spec("torch") is None:
+    if path.suffix.lower() == ".onnx" or importlib.util.find_spec("torch") is None:
         return None
     import torch
 
