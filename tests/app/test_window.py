@@ -35,7 +35,7 @@ def colours(height, width):
         picture[row * height // 2:][:height // 2, column * width // 2:][:, :width // 2] = colour
     return picture
 window = Window("gestures")
-picture, end, shown = colours(480, 640), time.monotonic() + 15, 0
+picture, end, shown = colours(480, 640), time.monotonic() + 40, 0
 while not window.closed and time.monotonic() < end:
     key = window.show(window.fitted(picture))
     shown += 1
@@ -93,14 +93,23 @@ class Shown:
         self.xdotool("key", "--window", self.window, "--delay", "60", *keys)
 
     def picture(self) -> np.ndarray:
-        time.sleep(0.3)  # the window follows a change within a few frames
         subprocess.run(["import", "-window", "root", str(self.shot)], env=self.environment,
                        check=True, timeout=20)
         return cv2.imread(str(self.shot))
 
+    def wait_for(self, width: int, height: int) -> tuple[int, int, np.ndarray]:
+        """The screen once it shows a picture of this size (2 pixels more or less), and where."""
+        end = time.monotonic() + 8
+        while True:
+            picture = self.picture()
+            left, top, *size = extent(picture)
+            if abs(size[0] - width) <= 2 and abs(size[1] - height) <= 2:
+                return left, top, picture
+            assert time.monotonic() < end, f"the picture on the screen is {size}"
+
     def finish(self) -> list[str]:
         """What it printed; fails on any complaint on stderr and on a bad exit."""
-        out, err = self.process.communicate(timeout=10)
+        out, err = self.process.communicate(timeout=20)
         assert err == ""
         assert self.process.returncode == 0
         return out.split()
@@ -117,16 +126,17 @@ def shown(screen, tmp_path):
 def extent(picture: np.ndarray) -> tuple[int, int, int, int]:
     """Left, top, width and height of all that is not black."""
     ys, xs = np.nonzero(picture.max(axis=2) > 60)
+    if not len(xs):
+        return 0, 0, 0, 0
     return int(xs.min()), int(ys.min()), int(np.ptp(xs)) + 1, int(np.ptp(ys)) + 1
 
 
 @needs_screen
 def test_pictures_of_two_sizes_and_keys(shown):
-    first = shown.picture()
-    assert extent(first)[2:] == (640, 480)
-    assert tuple(first[extent(first)[1] + 5, extent(first)[0] + 5]) == (0, 0, 200)
+    left, top, picture = shown.wait_for(640, 480)
+    assert tuple(picture[top + 5, left + 5]) == (0, 0, 200)
     shown.press("h")
-    assert extent(shown.picture())[2:] == (1280, 720)  # 1920x1080, made to fit
+    shown.wait_for(1280, 720)  # 1920x1080, made to fit
     shown.press("Left", "F1", "Shift_L", "X", "space", "f", "Escape", "q")
     assert shown.finish() == ["h", "x", "space", "f", "esc", "q", "open"]
 
@@ -135,8 +145,7 @@ def test_pictures_of_two_sizes_and_keys(shown):
 def test_a_resized_window_keeps_the_shape_of_the_picture(shown):
     for width, height, wanted in ((900, 400, (533, 400)), (300, 700, (300, 225))):
         shown.xdotool("windowsize", "--sync", shown.window, str(width), str(height))
-        left, top, *size = extent(shown.picture())
-        assert size == pytest.approx(wanted, abs=2)
+        left, top, _ = shown.wait_for(*wanted)
         assert left == pytest.approx((width - wanted[0]) / 2, abs=2)
         assert top == pytest.approx((height - wanted[1]) / 2, abs=2)
     shown.press("q")
