@@ -14,6 +14,8 @@ from models.network import OnlineNetwork
 
 torch.set_num_threads(1)
 
+REPEAT = 65_521  # random numbers of one tensor, then again from the start: a prime, and quick
+
 
 def seed_weights(network: OnlineNetwork, seed: int = 0) -> OnlineNetwork:
     """Weights from a fixed recipe that keeps activations of ordinary size, in place.
@@ -30,7 +32,8 @@ def seed_weights(network: OnlineNetwork, seed: int = 0) -> OnlineNetwork:
         elif len(shape) == 1:
             value = rng.normal(0, 0.2, shape)
         else:
-            value = rng.standard_normal(shape, np.float32) * np.sqrt(2 / np.prod(shape[1:]))
+            numbers = rng.standard_normal(min(tensor.numel(), REPEAT), np.float32)
+            value = np.resize(numbers, shape) * np.sqrt(2 / np.prod(shape[1:]))
         tensor.copy_(torch.from_numpy(value))
     return network
 
