@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import seed_weights
 from onnx import TensorProto, helper
+from seeding import seed_weights
 
 from models.build import build_network
 from models.card import ModelCard
