@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import seed_weights
+from seeding import seed_weights
 
 from models.build import build_network
 from models.card import CardError, ModelCard, card_to_dict
@@ -32,9 +33,22 @@ needs_no_gpu = pytest.mark.skipif(nvidia_visible(), reason="there is an NVIDIA G
 needs_gpu = pytest.mark.skipif(not nvidia_visible(), reason="there is no NVIDIA GPU here")
 
 
+@pytest.fixture(scope="module")
+def shared_cache(tmp_path_factory) -> Path:
+    """An export costs half a second, so most tests share theirs."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
+def _cache(shared_cache, monkeypatch):
+    monkeypatch.setenv("ONLINE_TSM_CACHE", str(shared_cache))
+
+
+@pytest.fixture
+def own_graphs(tmp_path, monkeypatch) -> Path:
+    """Where graphs are kept, for one test alone; nothing is there yet."""
     monkeypatch.setenv("ONLINE_TSM_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "graphs"
 
 
 @pytest.fixture(scope="module")
@@ -140,34 +154,44 @@ def test_the_shipped_graph_belongs_to_the_shipped_weights(monkeypatch):
     assert resolve(DEFAULT_MODEL).with_suffix(".onnx").stat().st_size < 200_000
 
 
-def test_a_graph_is_kept_and_used_again(checkpoint, tmp_path, monkeypatch):
+def test_a_graph_is_kept_and_used_again(checkpoint, own_graphs, monkeypatch):
     first = logits_of(open_engine(checkpoint, device="cpu"))
-    assert len(list((tmp_path / "cache" / "graphs").iterdir())) == 1
+    assert len(list(own_graphs.iterdir())) == 1
     forbid_export(monkeypatch)
     assert (logits_of(open_engine(checkpoint, device="cpu")) == first).all()
 
 
+@pytest.fixture
+def kept(checkpoint, shared_cache, tmp_path, monkeypatch) -> Path:
+    """The checkpoint's graph in a cache of this test's own."""
+    open_engine(checkpoint, device="cpu")
+    shutil.copytree(shared_cache, tmp_path / "cache")
+    monkeypatch.setenv("ONLINE_TSM_CACHE", str(tmp_path / "cache"))
+    key = graphs.graph_key(CARD, graphs.file_digest(checkpoint))
+    return next(path for path in (tmp_path / "cache" / "graphs").iterdir()
+                if graphs.holds_key(path, key))
+
+
 @pytest.mark.parametrize("damage", ["cut", "garbage", "spoilt"])
-def test_a_damaged_graph_is_made_anew(checkpoint, tmp_path, caplog, damage):
+def test_a_damaged_graph_is_made_anew(checkpoint, kept, caplog, damage):
     first = logits_of(open_engine(checkpoint, device="cpu"))
-    (kept,) = (tmp_path / "cache" / "graphs").iterdir()
     whole = kept.read_bytes()
     kept.write_bytes({"cut": whole[:-3000], "garbage": b"x" * 500,
                       "spoilt": b"\xff" * 3000 + whole[3000:]}[damage])
     with caplog.at_level(logging.WARNING):
         assert (logits_of(open_engine(checkpoint, device="cpu")) == first).all()
     assert len(kept.read_bytes()) == len(whole)
-    assert [entry.name for entry in kept.parent.iterdir()] == [kept.name]  # nothing left aside
+    assert {path.suffix for path in kept.parent.iterdir()} == {".onnx"}  # nothing left aside
 
 
-def test_a_graph_of_other_weights_is_ignored(checkpoint, tmp_path):
+def test_a_graph_of_other_weights_is_ignored(checkpoint, own_graphs, tmp_path):
     path = tmp_path / "model.safetensors"
     path.write_bytes(checkpoint.read_bytes())
     beside = path.with_suffix(".onnx")
     beside.write_bytes(export_network(seed_weights(build_network(CARD)), CARD,
                                       graphs.file_digest(path)))
     old = logits_of(open_engine(path, device="cpu"))
-    assert not (tmp_path / "cache").exists()  # it was used
+    assert not own_graphs.exists()  # it was used
     save_model(seed_weights(build_network(CARD), seed=1), CARD, path)
     new = logits_of(open_engine(path, device="cpu"))
     assert np.abs(new - old).max() > 0.1
