@@ -95,6 +95,14 @@ def probe_cameras() -> list[CameraInfo]:
     return found
 
 
+def is_absent(index: int) -> bool:
+    """Whether the system is sure, and quickly so, that there is no camera of this index."""
+    system = platform.system()
+    if system == "Linux":
+        return not _device(index).exists()
+    return system == "Darwin" and index not in [camera.index for camera in macos_cameras()]
+
+
 def open_camera(index: int, options: SourceOptions) -> Any:
     """Camera `index` as a `cv2.VideoCapture` with the options asked for; closed if it fails."""
     capture = cv2.VideoCapture(index, _backend(options.backend))

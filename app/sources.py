@@ -65,9 +65,9 @@ def _open_stream(url: str, options: SourceOptions) -> LiveSource:
 
 
 def _open_camera(index: int, name: str, options: SourceOptions) -> LiveSource:
-    system = platform.system()
-    if system == "Linux" and not Path(f"/dev/video{index}").exists():
+    if devices.is_absent(index):
         raise devices.why_no_camera(index)
+    system = platform.system()
     privacy = f", or {devices.PRIVACY[system]}" if system in devices.PRIVACY else ""
     return LiveSource(
         name,

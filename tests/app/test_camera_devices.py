@@ -123,6 +123,15 @@ def test_other_systems_name_their_privacy_page(monkeypatch: pytest.MonkeyPatch, 
     assert not isinstance(devices.why_no_camera(0), NoCameraError)
 
 
+def test_absence_is_known_where_the_system_lists_cameras(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "macos_cameras", lambda: [CameraInfo(0, "FaceTime")])
+    for system, absent in [("Darwin", [False, True]), ("Windows", [False, False])]:
+        monkeypatch.setattr("platform.system", lambda system=system: system)
+        assert [devices.is_absent(index) for index in (0, 97)] == absent
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    assert devices.is_absent(97)
+
+
 @pytest.mark.parametrize(("width", "height", "rate", "wanted"), [
     (None, None, None, False), (640, 480, 30.0, False), (640, 480, 60.0, True),
     (1280, 720, None, True), (320, 240, 30.0, False),
