@@ -118,15 +118,17 @@ class Demo:
         prediction = self._stream.step(frame.image, frame.time)
         self._remember(prediction, frame)
         self._sinks.write(frame, prediction)
+        picture = None
         if self._window is not None or self._sinks.recording:
             with self._clock("draw"):
                 self._scene = self._scene_of(frame, prediction, source)
                 picture = self._overlay.annotate(self._scene)
+            self._show(picture, "", self._clock)
+        age = time.perf_counter() - frame.grabbed
+        if self._sinks.recording and picture is not None:
             with self._clock("record"):
                 self._sinks.record(picture, frame.time, source.rate)
-            self._show(picture, "", self._clock)
         self.frames += 1
-        age = time.perf_counter() - frame.grabbed
         self._latency.add({**self._clock.take(), **prediction.stages}, age,
                           warm=not prediction.cold)
 

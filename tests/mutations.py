@@ -6,6 +6,7 @@ must pass. Not part of the suite: it takes minutes. Exit code 0 if every mutatio
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -131,9 +132,11 @@ def caught(copy: Path, mutation: Mutation) -> bool:
 
 def passes(copy: Path, tests: list[str]) -> bool:
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    # No bytecode: it is found stale by size and whole seconds only, which a mutation may share.
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         return subprocess.run(command, cwd=copy, check=False, capture_output=True,
-                              timeout=TIMEOUT_S).returncode == 0
+                              env=environment, timeout=TIMEOUT_S).returncode == 0
     except subprocess.TimeoutExpired:
         return False
 

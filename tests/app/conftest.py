@@ -1,7 +1,10 @@
-"""Fixtures of the app's tests: a loopback camera and small videos."""
+"""Fixtures of the app's tests: a loopback camera, small videos, an X display."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,3 +44,21 @@ def make_video(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def screen() -> Iterator[str]:
+    """The name of a fresh X display, 1920x1080; skips where the tools for it are missing."""
+    missing = [name for name in ("Xvfb", "xdotool", "import") if not shutil.which(name)]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    read, write = os.pipe()
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(write), "-screen", "0", "1920x1080x24", "-nolisten", "tcp"],
+        pass_fds=[write], stderr=subprocess.DEVNULL)
+    os.close(write)
+    with os.fdopen(read) as answer:
+        number = answer.readline().strip()
+    yield f":{number}"
+    server.terminate()
+    server.wait()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -19,8 +18,6 @@ from app.window import Window, display_available, plugin_problem, x_server_probl
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = Path(cv2.__file__).parent / "qt" / "plugins" / "platforms" / "libqxcb.so"
-TOOLS = [name for name in ("Xvfb", "xdotool", "import") if not shutil.which(name)]
-needs_screen = pytest.mark.skipif(bool(TOOLS), reason=f"not installed: {', '.join(TOOLS)}")
 
 # Shows four colours at 640x480, at 1920x1080 after "h"; says every key; ends at "q".
 PROGRAM = """
@@ -35,7 +32,7 @@ def colours(height, width):
         picture[row * height // 2:][:height // 2, column * width // 2:][:, :width // 2] = colour
     return picture
 window = Window("gestures")
-picture, end, shown = colours(480, 640), time.monotonic() + 40, 0
+picture, end, shown = colours(480, 640), time.monotonic() + 120, 0
 while not window.closed and time.monotonic() < end:
     key = window.show(window.fitted(picture))
     shown += 1
@@ -54,21 +51,6 @@ window.close()
 window.close()
 assert window.show(picture) == ""
 """
-
-
-@pytest.fixture(scope="module")
-def screen():
-    """The name of a fresh X display, 1920x1080."""
-    read, write = os.pipe()
-    server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(write), "-screen", "0", "1920x1080x24", "-nolisten", "tcp"],
-        pass_fds=[write], stderr=subprocess.DEVNULL)
-    os.close(write)
-    with os.fdopen(read) as answer:
-        number = answer.readline().strip()
-    yield f":{number}"
-    server.terminate()
-    server.wait()
 
 
 class Shown:
@@ -99,7 +81,7 @@ class Shown:
 
     def wait_for(self, width: int, height: int) -> tuple[int, int, np.ndarray]:
         """The screen once it shows a picture of this size (2 pixels more or less), and where."""
-        end = time.monotonic() + 8
+        end = time.monotonic() + 30
         while True:
             picture = self.picture()
             left, top, *size = extent(picture)
@@ -131,7 +113,6 @@ def extent(picture: np.ndarray) -> tuple[int, int, int, int]:
     return int(xs.min()), int(ys.min()), int(np.ptp(xs)) + 1, int(np.ptp(ys)) + 1
 
 
-@needs_screen
 def test_pictures_of_two_sizes_and_keys(shown):
     left, top, picture = shown.wait_for(640, 480)
     assert tuple(picture[top + 5, left + 5]) == (0, 0, 200)
@@ -141,7 +122,6 @@ def test_pictures_of_two_sizes_and_keys(shown):
     assert shown.finish() == ["h", "x", "space", "f", "esc", "q", "open"]
 
 
-@needs_screen
 def test_a_resized_window_keeps_the_shape_of_the_picture(shown):
     for width, height, wanted in ((900, 400, (533, 400)), (300, 700, (300, 225))):
         shown.xdotool("windowsize", "--sync", shown.window, str(width), str(height))
@@ -152,7 +132,6 @@ def test_a_resized_window_keeps_the_shape_of_the_picture(shown):
     shown.finish()
 
 
-@needs_screen
 def test_the_users_close_button_ends_it(shown):
     press_close_button(shown.screen, int(shown.window))
     assert shown.finish() == ["closed"]
@@ -196,7 +175,6 @@ def test_a_display_that_does_not_answer_is_named(name, monkeypatch):
     assert f"DISPLAY={name} does not answer" in display_available()
 
 
-@needs_screen
 def test_a_display_that_answers(screen, monkeypatch):
     assert x_server_problem(screen) == ""
     monkeypatch.setenv("DISPLAY", screen)
