@@ -8,7 +8,7 @@ from app import lettering
 from app.drawing import INK, MUTED, WARNING, Box, Canvas, Colour
 from app.scene import Panel
 
-WIDTH = 188  # design pixels
+WIDTH = 196  # design pixels
 _ROW, _RULE, _PAD = 17, 10, 12  # design pixels
 _STEP_TOLERANCE = 1 / 3  # training jitters the speed by no more than this
 
