@@ -62,7 +62,8 @@ def _draw_course(axes: Axes, report: LatencyReport, colours: Mapping[str, str]) 
     if not report.frames:
         axes.text(0.5, 0.5, "no warm frames", transform=axes.transAxes, ha="center", color=MUTED)
         return
-    stages = sorted(course.means, key=lambda stage: stage == WAIT)
+    in_order = (stage for stage in report.stages if stage in course.means)
+    stages = sorted(in_order, key=lambda stage: stage == WAIT)
     # steps: a point stands for its frames up to the next point's first one
     edges = np.append(course.first, report.frames)
     below = np.zeros(len(course.first))
