@@ -19,7 +19,7 @@ import onnxruntime
 
 from models.card import ModelCard
 from online_tsm.engine import Array, EngineError, State, check_step
-from online_tsm.graphs import open_graph
+from online_tsm.graphs import check_shared, open_graph
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +39,11 @@ def open_onnx(path: Path, card: ModelCard, want_cuda: bool, threads: int | None,
         return open_session(graph, want_cuda, threads or 1)
 
     if path.suffix.lower() == ".onnx":
-        return OnnxEngine(session_of(path), card, path.name, threads or 1)
-    return OnnxEngine(open_graph(path, card, load, session_of), card, path.name, threads or 1)
+        session = session_of(path)
+        check_shared(path, session.get_modelmeta().custom_metadata_map)
+    else:
+        session = open_graph(path, card, load, session_of)
+    return OnnxEngine(session, card, path.name, threads or 1)
 
 
 def open_session(graph: Path | bytes, want_cuda: bool = False, threads: int = 1) -> Any:

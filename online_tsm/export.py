@@ -27,7 +27,14 @@ from models.card_files import METADATA_KEY, card_to_json
 from models.checkpoints import CheckpointError, load_model, resolve
 from models.network import OnlineNetwork
 from online_tsm.engine import EngineError
-from online_tsm.graphs import EXPORTER, file_digest, graph_key, write_atomically
+from online_tsm.graphs import (
+    DIGEST_KEY,
+    EXPORTER,
+    SHARED_KEY,
+    file_digest,
+    graph_key,
+    write_atomically,
+)
 
 OPSET = 17
 TOLERANCE = 5e-4  # between torch and ONNX Runtime, for logits of ordinary size
@@ -94,6 +101,7 @@ def share_weights(graph: bytes, weights: Path) -> bytes:
         tensor.data_location = onnx.TensorProto.EXTERNAL
         for key, value in (("location", weights.name), ("offset", start), ("length", length)):
             tensor.external_data.add(key=key, value=str(value))
+    model.metadata_props.add(key=SHARED_KEY, value=weights.name)
     small: bytes = model.SerializeToString()
     if len(small) > BESIDE_LIMIT:
         raise EngineError(f"the graph beside {weights.name} would still hold {len(small)} bytes: "
@@ -132,7 +140,7 @@ def _traced(network: OnlineNetwork, card: ModelCard) -> bytes:
 def _describe(model: Any, card: ModelCard, weights_digest: str) -> None:
     facts = {
         METADATA_KEY: card_to_json(card),
-        "weights_sha256": weights_digest,
+        DIGEST_KEY: weights_digest,
         "exporter": f"online_tsm {EXPORTER}, torch {torch.__version__}",
         "graph_key": graph_key(card, weights_digest),  # last: a file that was cut off lacks it
     }

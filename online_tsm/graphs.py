@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from online_tsm.engine import EngineError
 log = logging.getLogger(__name__)
 
 EXPORTER = 1  # raise it whenever export.py writes other graphs from the same network
+DIGEST_KEY = "weights_sha256"  # of an ONNX file's metadata: the checkpoint's digest,
+SHARED_KEY = "weights_file"  # and its name, where the graph holds no weights but points into it
 KEY_REACH = 1 << 16  # bytes; the metadata is the last part of an ONNX file
 
 
@@ -50,6 +52,18 @@ def open_graph(path: Path, card: ModelCard, load: Callable[[], Any],
     except OSError as error:
         log.warning("the exported graph could not be kept for the next start: %s", error)
     return open_session(graph_bytes)
+
+
+def check_shared(path: Path, metadata: Mapping[str, str]) -> None:
+    """Raises EngineError where an ONNX file points into weights that are no longer those it was
+    made for: its offsets would read anything."""
+    if SHARED_KEY not in metadata:
+        return
+    weights = path.with_name(metadata[SHARED_KEY])
+    if file_digest(weights) != metadata.get(DIGEST_KEY):
+        raise EngineError(f"{path.name} was made for other weights than those now in "
+                          f"{weights.name}; make it anew: python -m online_tsm.export {weights} "
+                          "--beside")
 
 
 def file_digest(path: Path) -> str:

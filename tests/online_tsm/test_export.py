@@ -103,6 +103,19 @@ def test_beside_shares_the_weights(checkpoint, tiny_card, monkeypatch, tmp_path)
     assert np.abs(by_graph - logits_of(open_engine(checkpoint, "torch", "cpu"))).max() < 5e-4
 
 
+def test_a_graph_that_shares_weights_refuses_others(checkpoint, tiny_network, tiny_card):
+    assert main([str(checkpoint), "--beside"]) == 0
+    small = checkpoint.with_suffix(".onnx")
+    with torch.no_grad():
+        tiny_network.classifier.bias[0] += 1
+    save_model(tiny_network, tiny_card, checkpoint)
+    with pytest.raises(EngineError, match=r"tiny\.onnx was made for other weights"):
+        open_engine(small, device="cpu")
+    checkpoint.unlink()
+    with pytest.raises(EngineError, match=r"tiny\.safetensors"):
+        open_engine(small, device="cpu")
+
+
 def test_weights_stored_in_another_precision_are_not_shared(tiny_network, tiny_card, tmp_path):
     path = tmp_path / "half.safetensors"
     graph = export_network(tiny_network, tiny_card, "0" * 64, verify_steps=1)
