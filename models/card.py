@@ -57,7 +57,7 @@ class Smoothing:
     cooldown_s: float = 0.4  # no two events of one class closer than this
     return_s: float = 0.9  # the opposite class is suppressed this long while the hand returns
     thresholds: Mapping[str, float] = field(default_factory=dict)  # `rise` of single classes
-    disabled: tuple[str, ...] = ()  # classes that fire no event unless allowed by name
+    disabled: tuple[str, ...] = ()  # classes left out before the softmax, unless allowed by name
 
 
 @dataclass(frozen=True)

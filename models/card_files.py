@@ -11,6 +11,7 @@ import yaml
 
 from models import jester
 from models.card import CardError, ModelCard, card_from_dict, card_to_dict
+from models.errors import CheckpointError
 
 METADATA_KEY = "card"  # of safetensors metadata and of ONNX metadata_props: the card as JSON
 SUFFIXES = (".safetensors", ".onnx", ".pth", ".pt", ".tar", ".ckpt", ".bin")  # of weight files
@@ -81,11 +82,13 @@ def read_labels(path: Path) -> list[str]:
     return labels
 
 
-def complete_card(layers: Sequence[Mapping[str, Any]], path: Path) -> ModelCard:
+def complete_card(layers: Sequence[Mapping[str, Any]], path: Path, classes: int | None
+                  ) -> ModelCard:
     """One card from layers of fields, the weakest first; `shift` and `smoothing` merge by key.
 
     Background labels and mirrored pairs that no layer gives are those of Jester, where the labels
-    are named as there. Raises CardError, naming the weight file `path`.
+    are named as there. Raises CheckpointError where there are not as many labels as `classes`
+    (None: not known) and CardError for the rest, naming the weight file `path`.
     """
     fields: dict[str, Any] = {"name": stem_of(path)}
     for layer in layers:
@@ -97,6 +100,9 @@ def complete_card(layers: Sequence[Mapping[str, Any]], path: Path) -> ModelCard:
                 fields[key] = value
     labels = fields.get("labels")
     if isinstance(labels, list | tuple):
+        if classes is not None and len(labels) != classes:
+            raise CheckpointError(f"{path.name}: {len(labels)} labels are given, but the network "
+                                  f"has {classes} classes")
         known = set(map(str, labels))
         fields.setdefault("background", [name for name in jester.BACKGROUND if name in known])
         fields.setdefault("mirrored_pairs",

@@ -140,12 +140,10 @@ def _card_of_weights(file: WeightFile, given: list[dict[str, Any]]
     """The card, and for a file without one inside its layout."""
     path, inside = file.path, card_fields(file.metadata, file.path)
     if inside:
-        card = complete_card([inside, *given], path)
+        shape = file.shapes.get(f"{head_of(str(inside.get('architecture')))}.weight")
+        card = complete_card([inside, *given], path, shape[0] if shape else None)
         for field in ("architecture", "width_multiplier"):
             _agree(card, field, inside.get(field), path)
-        shape = file.shapes.get(f"{head_of(card.architecture)}.weight")
-        if shape:
-            _check_labels(card, shape[0], path)
         return card, None
     from models.layouts import recognise
     recognised = recognise(file.shapes, path.name)
@@ -160,9 +158,8 @@ def _card_of_weights(file: WeightFile, given: list[dict[str, Any]]
         raise CheckpointError(
             f"{path.name} has {recognised.classes} classes and does not say which; list them "
             f"under `labels:` in {card_beside(path).name} beside it, in the order of the logits")
-    card = complete_card([recognised.card, *given], path)
+    card = complete_card([recognised.card, *given], path, recognised.classes)
     _agree(card, "architecture", recognised.architecture, path)
-    _check_labels(card, recognised.classes, path)
     return card, recognised
 
 
@@ -180,10 +177,7 @@ def _card_of_graph(path: Path, given: list[dict[str, Any]]) -> ModelCard:
             raise CheckpointError(
                 f"{path.name} holds no card and has {classes} classes; describe it in "
                 f"{card_beside(path).name} beside it (architecture, labels, frame_rate, ...)")
-    card = complete_card([inside, *given], path)
-    if classes is not None:
-        _check_labels(card, classes, path)
-    return card
+    return complete_card([inside, *given], path, classes)
 
 
 def _said_by_graph(inputs: tuple[tuple[int | None, ...], ...], classes: int | None
@@ -201,12 +195,6 @@ def _agree(card: ModelCard, field: str, known: Any, path: Path) -> None:
     said = getattr(card, field)
     if known is not None and said != known:
         raise CardError(f"{path.name}: the card says {field} {said!r}, its tensors are {known!r}")
-
-
-def _check_labels(card: ModelCard, classes: int, path: Path) -> None:
-    if len(card.labels) != classes:
-        raise CheckpointError(f"{path.name}: {len(card.labels)} labels are given, but the network "
-                              f"has {classes} classes")
 
 
 def _renamed(tensors: Mapping[str, Tensor], recognised: Recognised, path: Path

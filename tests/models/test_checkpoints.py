@@ -93,7 +93,7 @@ def test_labels_may_come_from_a_file(saved, tmp_path):
 @pytest.mark.parametrize("reader", [read_card, load_model])
 def test_a_wrong_number_of_labels_names_both(saved, reader):
     with pytest.raises(CheckpointError, match=r"tiny\.safetensors: 2 labels .* 4 classes"):
-        reader(saved, overrides={"labels": ["a", "b"], "background": [], "mirrored_pairs": []})
+        reader(saved, overrides={"labels": ["a", "b"]})
 
 
 def test_jesters_pairs_come_with_jesters_names(seed_weights, tmp_path):
