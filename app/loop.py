@@ -44,7 +44,7 @@ class Demo:
         self._window = window
         self._stream = Stream(engine, phases=settings.phases, allow=settings.allow,
                               deny=settings.deny, preset=settings.preset)
-        self._overlay = Overlay(engine.card, settings.overlay)
+        self._overlay = Overlay(self._stream.card, settings.overlay)
         self._latency = LatencyLog(started)
         self._clock = StageClock()
         self._source: Source | None = None

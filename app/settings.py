@@ -236,8 +236,9 @@ def _model_flags(group: argparse._ArgumentGroup) -> None:
     add("--threads", type=int, metavar="N", help="threads of the network on a CPU (default: 1)")
     add("--phases", type=_phases, metavar="N|auto", help="interleaved caches (default: auto)")
     add("--preset", choices=get_args(Preset), help="smoothing by the card, or as the official demo")
-    add("--allow", nargs="+", metavar="LABEL", help="only these gestures fire events")
-    add("--deny", nargs="+", metavar="LABEL", help="these gestures are masked")
+    add("--allow", nargs="+", metavar="LABEL",
+        help="only these gestures and the background; all: every one")
+    add("--deny", nargs="+", metavar="LABEL", help="never these gestures")
 
 
 def _camera_flags(group: argparse._ArgumentGroup) -> None:

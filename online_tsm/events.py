@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.card import ModelCard, Smoothing
+from models.card import ModelCard
 from online_tsm.labels import indices, opposites
 
 EPSILON_S = 1e-6  # times that differ by less are the same
@@ -37,19 +36,15 @@ class EventDetector:
     nothing of it, so a different gesture right after is kept, and so are Thumb Up, Thumb Down,
     Thumb Up (`labels.opposites` says what is an opposite).
 
-    Background labels never fire, and classes of the card's `smoothing.disabled` only if they
-    are in `allow`.
+    Background labels never fire, nor do the classes that the card disables.
     """
 
-    def __init__(self, card: ModelCard, smoothing: Smoothing | None = None,
-                 allow: Iterable[str] = ()) -> None:
-        constants = smoothing or card.smoothing
+    def __init__(self, card: ModelCard) -> None:
+        constants = card.smoothing
         self._constants = constants
         self._labels = card.labels
         self._opposites = opposites(card)
-        disabled = indices(card, constants.disabled, "smoothing: disabled")
-        self._mute = (disabled - indices(card, allow, "allow")) | indices(
-            card, card.background, "background")
+        self._mute = indices(card, (*constants.disabled, *card.background), "smoothing: disabled")
         self._rise = np.full(len(card.labels), constants.rise)
         for name, threshold in constants.thresholds.items():
             self._rise[list(indices(card, [name], "smoothing: thresholds"))] = threshold

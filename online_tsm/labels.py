@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 from models.card import ModelCard
 
+EVERY_CLASS = "all"  # as the only word of an allow list
+
 # A hand that has made one of these movements must come back, and on its way makes the opposite
 # one. Poses are not among them: nobody passes through Thumb Down to lower a Thumb Up.
 _MOVEMENTS = (("swip", "slid", "mov", "drag", "flick", "scroll"), ("pull", "push"), ("roll",),
@@ -35,6 +37,28 @@ def indices(card: ModelCard, names: Iterable[str], where: str) -> frozenset[int]
                              f"did you mean {near!r}?")
         found.add(card.labels.index(name))
     return frozenset(found)
+
+
+def restricted(card: ModelCard, allow: Iterable[str] = (), deny: Iterable[str] = ()) -> ModelCard:
+    """The card with the user's lists in force: its `smoothing.disabled` names all that is left out.
+
+    An allow list leaves its classes and the background, those that the card disables among them;
+    the single word "all" allows every class. Denied classes are left out in any case. Raises
+    LabelError for a name that is no label, or if no class is left.
+    """
+    everything = frozenset(range(len(card.labels)))
+    names = tuple(allow)
+    if names == (EVERY_CLASS,):
+        kept = everything
+    elif names:
+        kept = indices(card, names, "allow") | indices(card, card.background, "background")
+    else:
+        kept = everything - indices(card, card.smoothing.disabled, "smoothing: disabled")
+    kept -= indices(card, deny, "deny")
+    if not kept:
+        raise LabelError("deny: every class is denied; at least one must be left")
+    left_out = [card.labels[place] for place in sorted(everything - kept)]
+    return card.replace(smoothing={"disabled": left_out})
 
 
 def opposites(card: ModelCard) -> dict[int, frozenset[int]]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.card import ModelCard, Smoothing
-from online_tsm.labels import LabelError, indices
+from models.card import ModelCard
 
 EPSILON_S = 1e-6  # times that differ by less are the same
 MAX_VOTES = 1000  # bounds the memory, should a source's clock stand still
@@ -19,26 +17,14 @@ class SmoothingHead:
     """Averages logits over the last `window_s` seconds, then temperature and softmax.
 
     The window is one of time, so that it is the same at any frame rate; the votes of all warm
-    phases count alike. Classes that are denied (or not among the allowed ones, if there are
-    any; background labels always are) leave before the softmax: they get probability 0, and
-    what would have been theirs goes to the others. To keep a class as a rival that never fires,
-    name it in the card's `smoothing.disabled` instead.
-
-    Raises LabelError for a name that is no label, or if no class is left.
+    phases count alike. Classes that the card disables leave before the softmax: they get
+    probability 0, and what would have been theirs goes to the others. To keep a class as a rival
+    that hardly ever fires, give it a threshold of 1 instead.
     """
 
-    def __init__(self, card: ModelCard, smoothing: Smoothing | None = None,
-                 allow: Iterable[str] = (), deny: Iterable[str] = ()) -> None:
-        self._constants = smoothing or card.smoothing
-        allowed = indices(card, allow, "allow")
-        denied = indices(card, deny, "deny")
-        kept = set(range(len(card.labels)))
-        if allowed:
-            kept = set(allowed | indices(card, card.background, "background"))
-        kept -= denied
-        if not kept:
-            raise LabelError("deny: every class is denied; at least one must be left")
-        self._masked = np.array([place not in kept for place in range(len(card.labels))])
+    def __init__(self, card: ModelCard) -> None:
+        self._constants = card.smoothing
+        self._masked = np.isin(card.labels, card.smoothing.disabled)
         self._votes: deque[tuple[float, NDArray[np.float32]]] = deque(maxlen=MAX_VOTES)
 
     def reset(self) -> None:

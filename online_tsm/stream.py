@@ -11,9 +11,9 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from models.card import ModelCard, Smoothing
 from online_tsm.engine import Engine, State
 from online_tsm.events import Event, EventDetector
+from online_tsm.labels import restricted
 from online_tsm.official import OfficialHead
 from online_tsm.phases import MAX_PHASES, PhaseClock, Turn
 from online_tsm.preprocess import Preprocessor
@@ -83,39 +83,36 @@ class Stream:
     """Steps an engine over the frames of one source.
 
     `phases`: None finds the number from the times of the frames (see phases.py); a number makes
-    the frames go round so many caches in turn. `smoothing` replaces the card's constants.
-    `allow` and `deny` are labels; see SmoothingHead. `preset` "official" decides as the official
-    online demo does instead, which knows neither smoothing constants nor lists.
+    the frames go round so many caches in turn. `allow` and `deny` are labels, see
+    `labels.restricted`. `preset` "official" decides as the official online demo does instead,
+    which knows neither the card's smoothing nor lists.
+
+    `card` is the engine's with all that in force.
 
     Raises StreamError or LabelError for what cannot be.
     """
 
     def __init__(self, engine: Engine, *, phases: int | None = None,
-                 smoothing: Smoothing | None = None, allow: Iterable[str] = (),
-                 deny: Iterable[str] = (), preset: Preset = "card") -> None:
+                 allow: Iterable[str] = (), deny: Iterable[str] = (),
+                 preset: Preset = "card") -> None:
         allow, deny = tuple(allow), tuple(deny)
         if phases is not None and (phases != int(phases) or not 1 <= phases <= MAX_PHASES):
             raise StreamError(f"phases is {phases}; it must be a whole number from 1 to "
                               f"{MAX_PHASES}")
         if preset not in get_args(Preset):
             raise StreamError(f"unknown preset {preset!r}; known: {', '.join(get_args(Preset))}")
-        if preset == "official" and (allow or deny or smoothing):
+        if preset == "official" and (allow or deny):
             raise StreamError("the official preset has its own constants and its own list of "
-                              "classes; leave out allow, deny and smoothing, or the preset")
+                              "classes; leave out allow and deny, or the preset")
         self.engine = engine
+        self.card = restricted(engine.card, allow, deny)
         self._preprocess = Preprocessor(engine.card)
         self._clock = PhaseClock(engine.card.frame_rate, engine.card.warmup_steps, phases)
         self._head: _Head = OfficialHead(engine.card) if preset == "official" else _CardHead(
-            SmoothingHead(engine.card, smoothing, allow, deny),
-            EventDetector(engine.card, smoothing, allow))
+            SmoothingHead(self.card), EventDetector(self.card))
         self._states: dict[int, State] = {}  # by phase
         self._inputs = np.empty((1, 3, *engine.card.input_size), np.float32)
         self._steps = 0
-
-    @property
-    def card(self) -> ModelCard:
-        """The card of the engine's network."""
-        return self.engine.card
 
     @property
     def rate(self) -> float | None:

@@ -80,7 +80,7 @@ MUTATIONS = (
              "oldest = self._votes[-9][0] if len(self._votes) > 8 else -1e9",
              "tests/online_tsm/test_smoothing.py"),
     Mutation("denied classes stay", "online_tsm/smoothing.py",
-             "kept -= denied", "pass", "tests/online_tsm/test_smoothing.py"),
+             'kept -= indices(card, deny, "deny")', "pass", "tests/online_tsm/test_labels.py"),
     Mutation("warm-up frames are measured", "online_tsm/latency.py",
              "if not warm:", "if False:", "tests/online_tsm/test_latency.py"),
     Mutation("a password is shown", "app/streams.py",

@@ -2,9 +2,42 @@
 
 from __future__ import annotations
 
-from models.card import ModelCard
+import pytest
+
+from models.card import ModelCard, Smoothing
 from models.jester import ALPHABETICAL, MIRRORED_PAIRS
-from online_tsm.labels import opposites
+from online_tsm.labels import LabelError, opposites, restricted
+
+FEW = ModelCard("test", "mobilenet_v2", ("wave", "point", "fist", "nothing"),
+                background=("nothing",), smoothing=Smoothing(disabled=("point",), rise=0.7))
+
+
+@pytest.mark.parametrize(("allow", "deny", "left_out"), [
+    ([], [], ("point",)),
+    (["fist"], [], ("wave", "point")),
+    (["point"], [], ("wave", "fist")),
+    (["all"], [], ()),
+    (["all"], ["nothing"], ("nothing",)),
+    ([], ["wave"], ("wave", "point")),
+    (["fist", "wave"], ["wave"], ("wave", "point")),
+])
+def test_the_lists_say_what_is_left_out(allow, deny, left_out):
+    card = restricted(FEW, allow, deny)
+    assert card.smoothing.disabled == left_out
+    assert card.smoothing.rise == 0.7  # nothing else changes
+    assert card.labels == FEW.labels
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_label():
+    with pytest.raises(LabelError, match=r"deny: 'Fits' is no label.*did you mean 'fist'"):
+        restricted(FEW, deny=["Fits"])
+    with pytest.raises(LabelError, match=r"allow: 'WAVE'.*did you mean 'wave'"):
+        restricted(FEW, allow=["WAVE"])
+
+
+def test_denying_everything_is_refused():
+    with pytest.raises(LabelError, match="every class is denied"):
+        restricted(FEW, deny=FEW.labels)
 
 
 def test_the_opposites_among_jesters_labels():

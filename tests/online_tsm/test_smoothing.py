@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from models.card import ModelCard, Smoothing
-from online_tsm.labels import LabelError
 from online_tsm.smoothing import SmoothingHead, softmax
 
 LABELS = ("wave", "point", "fist", "nothing")
@@ -77,33 +76,10 @@ def test_huge_logits_overflow_nothing():
     assert softmax(logits(5000, 0, -5000, 0)) == pytest.approx([1, 0, 0, 0])
 
 
-def test_a_denied_class_gets_nothing_and_the_others_share_it():
-    smoothed = SmoothingHead(card(), deny=["wave"]).update(0.0, logits(9, 2, 0, 0))
+def test_a_disabled_class_gets_nothing_and_the_others_share_it():
+    smoothed = SmoothingHead(card(disabled=("wave",))).update(0.0, logits(9, 2, 0, 0))
     assert smoothed[0] == 0
     assert smoothed[1:] == pytest.approx(softmax(logits(2, 0, 0)))
-
-
-def test_an_allow_list_keeps_its_classes_and_the_background():
-    smoothed = SmoothingHead(card(), allow=["fist"]).update(0.0, logits(9, 9, 1, 2))
-    assert smoothed[:2] == pytest.approx(0)
-    assert smoothed[3] > smoothed[2] > 0.2
-
-
-def test_deny_wins_over_allow():
-    head = SmoothingHead(card(), allow=["fist", "wave"], deny=["wave"])
-    assert head.update(0.0, logits(9, 0, 0, 0))[0] == 0
-
-
-def test_an_unknown_name_is_answered_with_the_nearest_label():
-    with pytest.raises(LabelError, match=r"deny: 'Fits' is no label.*did you mean 'fist'"):
-        SmoothingHead(card(), deny=["Fits"])
-    with pytest.raises(LabelError, match=r"allow: 'WAVE'.*did you mean 'wave'"):
-        SmoothingHead(card(), allow=["WAVE"])
-
-
-def test_denying_everything_is_refused():
-    with pytest.raises(LabelError, match="every class is denied"):
-        SmoothingHead(card(), deny=LABELS)
 
 
 def test_cold_logits_do_not_vote():
