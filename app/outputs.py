@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 import time
 from collections.abc import Mapping
@@ -93,10 +92,6 @@ class JsonLines:
         if self._file is not sys.stdout:
             with contextlib.suppress(OSError):  # what is still buffered failed before, and is told
                 self._file.close()
-        elif self.failed or not _flushes(sys.stdout):
-            # Python flushes stdout once more at exit, and would complain aloud.
-            with open(os.devnull, "w", encoding="utf-8") as nowhere:
-                os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def save_snapshot(image: NDArray[np.uint8], path: Path) -> Path:
@@ -127,14 +122,6 @@ def _new_folder(wanted: Path) -> Path:
             path = wanted.with_name(f"{wanted.name}-{number}")
         except OSError as error:
             raise OutputError(f"the folder {path} cannot be made: {error.strerror}") from error
-
-
-def _flushes(stream: Any) -> bool:
-    try:
-        stream.flush()
-    except OSError:
-        return False
-    return True
 
 
 def _plain(value: Any) -> Any:

@@ -145,7 +145,7 @@ def test_what_is_not_granted_is_said(make_video: Callable[..., Path],
                                      caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     capture = cv2.VideoCapture(str(make_video([100] * 3, rate=15.0)))  # grants nothing
-    configure(capture, SourceOptions(width=1280, height=48, rate=15.0))
+    configure(capture, SourceOptions(width=1280, height=48))
     assert caplog.messages == ["the camera gives width 64, not 1280"]
 
 

@@ -7,6 +7,7 @@ import http.server
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,10 +98,12 @@ def test_nobody_listens(scheme: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["http", "rtsp"])
 def test_server_that_says_nothing(scheme: str) -> None:
+    start = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as server:
         message = error_of(f"{scheme}://127.0.0.1:{server.getsockname()[1]}/live")
     expected = {"http": "does not answer within 0.5 s", "rtsp": "it answers, but sends no video"}
     assert expected[scheme] in message
+    assert time.monotonic() - start < 15.0  # OpenCV's own timeout is 30 s
 
 
 def test_page_and_recording_are_no_streams(make_video: Callable[..., Path]) -> None:
