@@ -25,10 +25,11 @@ from models.errors import CheckpointError
 from online_tsm.engine import EngineError, open_engine
 from online_tsm.labels import LabelError
 from online_tsm.latency import LatencyError, LatencyReport
+from online_tsm.preprocess import FrameError
 from online_tsm.stream import StreamError
 
-USER_ERRORS = (ActionsError, CardError, CheckpointError, EngineError, LabelError, LatencyError,
-               OutputError, SettingsError, SourceError, StreamError)
+USER_ERRORS = (ActionsError, CardError, CheckpointError, EngineError, FrameError, LabelError,
+               LatencyError, OutputError, SettingsError, SourceError, StreamError)
 SAMPLE = Path(__file__).with_name("sample.mp4")
 FIRST_CAMERA = "0"
 
