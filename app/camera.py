@@ -68,6 +68,7 @@ class LiveSource:
         self._light = Darkness(darkness or f"the pictures from {name} are black")
         self._grabs = 0
         self._newest_epoch = -1  # the first connection makes it 0
+        self._ended: float | None = None  # when close() was called
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         # A daemon thread that returns from OpenCV while Python is going down aborts the process.
         atexit.register(self._finish)
@@ -89,9 +90,12 @@ class LiveSource:
 
     @property
     def rate(self) -> float | None:
-        """Frames a second as the camera delivers them; None where there is too little to tell."""
+        """Frames a second as the camera delivers them, in the end the last that was measured.
+
+        None where there is too little to tell.
+        """
         with self._news:
-            return measured_rate(list(self._times), time.monotonic())
+            return measured_rate(list(self._times), self._ended or time.monotonic())
 
     @property
     def status(self) -> str:
@@ -111,6 +115,7 @@ class LiveSource:
 
     def close(self) -> None:
         """Ends the thread, or leaves it behind if it does not come back within a second."""
+        self._ended = self._ended or time.monotonic()
         self._stop.set()
         with self._news:
             self._news.notify_all()

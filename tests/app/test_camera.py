@@ -58,6 +58,15 @@ def test_frames_with_their_clocks_and_rate(mjpeg: Callable[..., MjpegServer]) ->
     assert frames[-1].image.shape == (120, 160, 3)
 
 
+def test_rate_outlives_the_source(mjpeg: Callable[..., MjpegServer],
+                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera, "RATE_WINDOW_S", 0.6)
+    with open_source(mjpeg().url, QUICK) as source:
+        watch(source, lambda _: source.rate is not None)
+    time.sleep(0.8)
+    assert source.rate is not None  # the report at the end of a run asks for it
+
+
 def test_the_slot_holds_the_newest_frame(mjpeg: Callable[..., MjpegServer]) -> None:
     with open_source(mjpeg().url, QUICK) as source:
         old = watch(source, lambda frame: frame is not None)[-1]
