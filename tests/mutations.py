@@ -84,7 +84,7 @@ MUTATIONS = (
     Mutation("warm-up frames are measured", "online_tsm/latency.py",
              "if not warm:", "if False:", "tests/online_tsm/test_latency.py"),
     Mutation("a password is shown", "app/streams.py",
-             'rest = rest.rpartition("@")[2]', "pass", "tests/app/test_sources.py"),
+             'rest = rest.rpartition("@")[2]', "pass", "tests/app/test_camera_streams.py"),
     Mutation("files drop frames in --fast", "app/files.py",
              "if not self._fast:", "if True:", "tests/app/test_sources.py"),
     Mutation("a new size does not reset", "app/loop.py",

@@ -46,6 +46,20 @@ def test_video_plays_every_frame_with_its_time(make_video: Callable[..., Path]) 
     assert frames[0].image.shape == (48, 64, 3)
 
 
+def test_fast_waits_for_nothing_and_drops_nothing(make_video: Callable[..., Path]) -> None:
+    path = make_video([100] * 60, rate=2.0)  # half a minute in real time
+    start = time.perf_counter()
+    indices = []
+    with open_source(str(path), FAST) as source:
+        for frame in source:
+            assert frame is not None
+            indices.append(frame.index)
+            if len(indices) == 5:
+                time.sleep(0.7)  # longer than a frame's time
+    assert indices == list(range(60))
+    assert time.perf_counter() - start < 15.0
+
+
 def test_real_time_takes_as_long_as_the_file(make_video: Callable[..., Path]) -> None:
     path = make_video([100] * 21, rate=20.0)
     start = time.perf_counter()
