@@ -123,7 +123,7 @@ class Demo:
             with self._clock("draw"):
                 self._scene = self._scene_of(frame, prediction, source)
                 picture = self._overlay.annotate(self._scene)
-            self._show(picture, "", self._clock)
+            self._show(picture, source.status, self._clock)
         age = time.perf_counter() - frame.grabbed
         if self._sinks.recording and picture is not None:
             with self._clock("record"):

@@ -50,7 +50,9 @@ class Running:
         self.wait_for(lambda: len(self.predictions()) >= wanted)
 
     def press(self, key: str) -> None:
-        self.xdotool("key", "--window", self.window, key)
+        # not checked: "q" may have closed the window before the key is released
+        subprocess.run(["xdotool", "key", "--window", self.window, key], env=self.environment,
+                       check=False, timeout=20)
 
     def xdotool(self, *words: str) -> str:
         return subprocess.run(["xdotool", *words], env=self.environment, check=True, timeout=20,
@@ -64,6 +66,12 @@ class Running:
 
     def find_window(self) -> None:
         self.window = self.xdotool("search", "--sync", "--name", "^Gestures$").split()[-1]
+        if self.screenshot("first.png").max() == 0:
+            # Without a window manager Qt now and then misses that its window is on the screen,
+            # and paints nothing until it is put there once more.
+            self.xdotool("windowunmap", self.window)
+            self.xdotool("windowmap", self.window)
+            self.wait_frames(5)
 
     def finish(self) -> tuple[str, str]:
         out, err = self.process.communicate(timeout=PATIENCE_S)
