@@ -1,0 +1,1 @@
+"""How weights are made: rendered people, data sets, causal training, evaluation."""

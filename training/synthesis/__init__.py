@@ -1,0 +1,1 @@
+"""Rendered people: free assets in, labelled webcam clips out."""

@@ -1,0 +1,220 @@
+"""One rendered clip from one seed: who, which gesture, which room, which camera."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from training.synthesis import rooms, webcam
+from training.synthesis.bake import baked_path
+from training.synthesis.cast import SPLITS, Person
+from training.synthesis.figure import Figure, load_figure, thinned
+from training.synthesis.language import Gesture, Pose, Style
+from training.synthesis.motion import Performance, draw_pose, perform
+from training.synthesis.posing import Manner, bone_matrices, draw_manner
+from training.synthesis.props import holding
+from training.synthesis.renderer import Renderer
+from training.synthesis.skeleton import Array
+
+Rng = np.random.Generator
+WIDTH, HEIGHT = 176, 132
+LEAD_S, TRAIL_S = (0.25, 1.6), (0.25, 0.9)
+LEFT_HAND_SHARE = 0.4
+# How many sub-frames blur a frame whose hand moves less than so many pixels.
+# Two at least, each shifted within its pixel: that smooths the edges.
+SUB_FRAMES = ((2.5, 2), (6.0, 3), (11.0, 4), (18.0, 5), (1e9, 6))
+JITTER = ((-0.25, -0.12), (0.25, 0.12), (-0.1, 0.25), (0.1, -0.25), (-0.3, 0.3), (0.3, -0.3))
+MASK_SHARE = 0.4  # a pixel that the person covers this long belongs to them
+THIN_BELOW = 250  # picture lines under which a thinned mesh looks the same
+
+
+@dataclass(frozen=True)
+class Event:
+    """One performance inside a clip; times in seconds. happened: the event time, None for
+    background labels. stroke: first stroke's start and last stroke's end, None without one."""
+
+    label: str
+    style: str
+    held_out_style: bool
+    hand: str
+    start: float
+    end: float
+    stroke: tuple[float, float] | None
+    happened: float | None
+    phases: tuple[tuple[str, float, float], ...]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """JPEG frames at times (T,) seconds, masks of the person in them (PNG), and what happens."""
+
+    frames: list[bytes]
+    masks: list[bytes]
+    times: Array
+    events: tuple[Event, ...]
+    person: str
+    seed: int
+
+
+class Studio:
+    """A renderer and the people it can show; draws clips one after the other."""
+
+    def __init__(
+        self,
+        cache: Path,
+        rests: tuple[Pose, ...],
+        device: int = 0,
+        size: tuple[int, int] = (WIDTH, HEIGHT),
+    ) -> None:
+        self.cache, self.rests = cache, rests
+        self.width, self.height = size
+        self.renderer = Renderer(*size, device=device)
+        self.shown: tuple[Person, tuple[str, str] | None] | None = None
+        self.figure: Figure | None = None
+        self.sub_frames = 0
+
+    def show(self, person: Person, held: tuple[str, str] | None = None) -> Figure:
+        """Load a person, with something in a hand (prop, side) or without, unless they are the
+        one on stage."""
+        if self.shown != (person, held) or self.figure is None:
+            figure = load_figure(baked_path(self.cache, person))
+            figure = thinned(figure) if self.height < THIN_BELOW else figure
+            self.figure = holding(figure, *held) if held else figure
+            self.renderer.load(self.figure)
+            self.shown = person, held
+        return self.figure
+
+    def clip(
+        self,
+        person: Person,
+        gestures: list[tuple[Gesture, Style, str]],
+        seed: int,
+        rate_fps: float | None = None,
+    ) -> Clip:
+        """Render one clip: the gestures one after the other, idle time around them.
+
+        gestures: with each its style and performing hand ("L" or "R"). rate_fps: frames a second
+        instead of the rate the camera would have.
+        """
+        rng = np.random.default_rng(seed)
+        own = np.random.default_rng(person.seed + 7)
+        figure = self.show(person, _held(gestures))
+        rest = draw_pose(self.rests[int(rng.integers(len(self.rests)))], rng)
+        performances, seconds = _schedule(gestures, rest, rng)
+        camera_kind = webcam.draw_webcam(own, rng)
+        if rate_fps is not None:
+            camera_kind = replace(camera_kind, rate_fps=rate_fps)
+        times = webcam.frame_times(camera_kind, seconds, rng)
+        manner = draw_manner(rng, seconds)
+        matrices, palms, index = _sub_frame_poses(
+            figure, performances, rest, manner, times, camera_kind.shutter_s
+        )
+        watched = _watched_palms(performances, palms, times)
+        camera = webcam.place_camera(figure.skeleton, watched, self.width, self.height, rng)
+        room = rooms.backdrop(rng, person.split, self.width, self.height, self.cache)
+        self.renderer.set_backdrop(room)
+        self.renderer.set_scene(camera, webcam.draw_light(rng))
+        self.renderer.set_poses(matrices)
+        hands = np.stack([camera.project(palms[s], self.width, self.height) for s in "RL"])
+        clean = self._blurred(index, hands)
+        frames = webcam.spoil(clean[..., :3], camera_kind, rng)
+        masks = [_mask(alpha) for alpha in clean[..., 3]]
+        events = tuple(_event(*g, p) for g, p in zip(gestures, performances, strict=True))
+        return Clip(frames, masks, times, events, person.name, seed)
+
+    def _blurred(self, index: NDArray[np.int64], hands: Array) -> NDArray[np.float32]:
+        """RGBA 0..1 (T, height, width, 4): the mean of as many sub-frames (rows of index) as the
+        hands' movement (2, N, 2) asks for."""
+        out = np.empty((len(index), self.height, self.width, 4), np.float32)
+        for i, row in enumerate(index):
+            moved = float(np.abs(hands[:, row[-1]] - hands[:, row[0]]).max())
+            count = next(n for limit, n in SUB_FRAMES if moved < limit)
+            picks = np.linspace(0, len(row) - 1, count).round().astype(int)
+            total = np.zeros(out.shape[1:], np.float32)
+            for k, shift in zip(picks, JITTER, strict=False):
+                total += self.renderer.draw(int(row[k]), shift)
+            out[i] = total / (255 * count)
+            self.sub_frames += count
+        return out
+
+
+def _mask(alpha: Array) -> bytes:
+    solid = (alpha > MASK_SHARE).astype(np.uint8) * 255
+    return cv2.imencode(".png", solid)[1].tobytes()
+
+
+def choose(
+    rng: Rng, gesture: Gesture, gestures: dict[str, Gesture], split: str
+) -> tuple[Gesture, Style, str]:
+    """A style and a hand for a label.
+
+    The left hand performs the mirrored label's style in the mirror, so that the clip still shows
+    the label asked for. Training never sees a held-out style; held-out clips use both kinds.
+    """
+    hand = "L" if rng.random() < LEFT_HAND_SHARE else "R"
+    source = gestures[gesture.mirror] if hand == "L" else gesture
+    styles = [s for s in source.styles if split == SPLITS[1] or not s.held_out]
+    weights = np.array([s.weight for s in styles])
+    style = styles[int(rng.choice(len(styles), p=weights / weights.sum()))]
+    return gesture, style, hand
+
+
+def _held(gestures: list[tuple[Gesture, Style, str]]) -> tuple[str, str] | None:
+    """The first thing that any of the performances needs, and the hand that holds it."""
+    return next(((style.prop, hand) for _, style, hand in gestures if style.prop), None)
+
+
+def _schedule(
+    gestures: list[tuple[Gesture, Style, str]], rest: Array, rng: Rng
+) -> tuple[list[Performance], float]:
+    """All performances on one clock with idle time around them, and the clip's length."""
+    clock, parts = float(rng.uniform(*LEAD_S)), []
+    for gesture, style, hand in gestures:
+        parts.append(perform(style, hand, rng, clock, rest, gesture.background))
+        clock = parts[-1].end + float(rng.uniform(*TRAIL_S))
+    return parts, clock
+
+
+def _event(gesture: Gesture, style: Style, hand: str, part: Performance) -> Event:
+    return Event(
+        gesture.label,
+        style.name,
+        style.held_out,
+        hand,
+        part.start,
+        part.end,
+        part.stroke(),
+        part.event,
+        tuple((s.kind, s.start, s.end) for s in part.segments),
+    )
+
+
+def _sub_frame_poses(
+    figure: Figure,
+    performances: list[Performance],
+    rest: Array,
+    manner: Manner,
+    times: Array,
+    shutter: float,
+) -> tuple[Array, dict[str, Array], NDArray[np.int64]]:
+    """Poses at every sub-frame of every frame; index (T, most) says which belong to which."""
+    most = SUB_FRAMES[-1][1]
+    offsets = np.linspace(0, shutter, most, dtype=np.float32)
+    moments = (times[:, None] + offsets).ravel()
+    matrices, palms = bone_matrices(figure.skeleton, performances, rest, manner, moments)
+    return matrices, palms, np.arange(len(moments)).reshape(len(times), most)
+
+
+def _watched_palms(performances: list[Performance], palms: dict[str, Array], times: Array) -> Array:
+    """Palm places (N, 3) that the picture should hold: those of strokes and holds."""
+    most, found = SUB_FRAMES[-1][1], [np.zeros((0, 3), np.float32)]
+    for performance in performances:
+        active = np.zeros(len(times), bool)
+        for segment in performance.segments:
+            if segment.kind in ("stroke", "return", "hold"):
+                active |= (times >= segment.start) & (times <= segment.end)
+        rows = np.repeat(active, most)
+        found += [palms[side][rows] for side in "RL" if performance.uses(side)]
+    return np.concatenate(found)

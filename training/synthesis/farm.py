@@ -1,0 +1,124 @@
+"""Renders sets of clips in several processes, shard by shard; what exists is left alone."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from training.synthesis.assets import SynthesisError
+from training.synthesis.bake import ensure_baked
+from training.synthesis.cast import people
+from training.synthesis.clip import Studio
+from training.synthesis.language import load_gestures, resting_poses
+from training.synthesis.plan import CLIPS_A_SHARD, shard_count, shard_jobs
+from training.synthesis.shards import shard_path, write_shard
+
+SET_FILE = "set.json"
+
+
+@dataclass(frozen=True)
+class Order:
+    """One set to render. gestures: folder of gesture files. device: EGL device number."""
+
+    out: str
+    clips: int
+    seed: int
+    split: str
+    gestures: str
+    cache: str
+    device: int
+
+
+def render_set(order: Order, workers: int) -> int:
+    """Render the shards that the set's folder lacks; returns how many were made.
+
+    Raises SynthesisError when the folder holds a set of other settings, or a worker fails.
+    """
+    out = Path(order.out)
+    _claim(out, order)
+    ensure_baked(Path(order.cache), people(order.split))
+    total = shard_count(order.clips)
+    missing = [i for i in range(total) if not shard_path(out, i).exists()]
+    with tqdm(total=total, initial=total - len(missing), unit="shard", desc=out.name) as bar:
+        for _ in _made(order, missing, workers):
+            bar.update()
+    return len(missing)
+
+
+def _made(order: Order, missing: list[int], workers: int) -> Iterator[int]:
+    if workers <= 1 or len(missing) <= 1:
+        worker = Worker(order)
+        for number in missing:
+            yield worker.render(number)
+        return
+    # The software rasteriser starts its own threads; one process a core is faster.
+    os.environ.setdefault("LP_NUM_THREADS", "1")
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(min(workers, len(missing)), _start_worker, (order,)) as pool:
+        yield from pool.imap_unordered(_work, missing)
+
+
+class Worker:
+    """One process's studio and gestures: renders whole shards."""
+
+    def __init__(self, order: Order) -> None:
+        folder = Path(order.gestures)
+        self.order = order
+        self.gestures = load_gestures(folder)
+        self.studio = Studio(Path(order.cache), resting_poses(folder), order.device)
+
+    def render(self, number: int) -> int:
+        """Render one shard and write it; returns its number."""
+        o = self.order
+        jobs = shard_jobs(number, o.clips, o.seed, o.split, self.gestures)
+        clips = [self.studio.clip(job.person, list(job.gestures), job.seed) for job in jobs]
+        write_shard(shard_path(Path(o.out), number), clips)
+        return number
+
+
+_worker: list[Worker] = []  # a worker process keeps its one Worker for its whole life
+
+
+def _start_worker(order: Order) -> None:
+    _worker.append(Worker(order))
+
+
+def _work(number: int) -> int:
+    return _worker[0].render(number)
+
+
+def _claim(out: Path, order: Order) -> None:
+    """A folder holds one set: refuse to mix two."""
+    out.mkdir(parents=True, exist_ok=True)
+    mine = {
+        "seed": order.seed,
+        "split": order.split,
+        "gestures": _digest(Path(order.gestures)),
+        "clips": order.clips,
+    }
+    path = out / SET_FILE
+    if path.exists():
+        known = json.loads(path.read_text())
+        differing = [k for k in ("seed", "split", "gestures") if known.get(k) != mine[k]]
+        if differing:
+            raise SynthesisError(
+                f"{out} already holds a set with another {' and '.join(differing)}. Pick another "
+                "--out, or go on with that set's own settings (they are in its set.json)."
+            )
+        if known["clips"] < order.clips and known["clips"] % CLIPS_A_SHARD:
+            # The last shard was a short one: it is made again in full.
+            shard_path(out, shard_count(known["clips"]) - 1).unlink(missing_ok=True)
+    path.write_text(json.dumps(mine, indent=1) + "\n")
+
+
+def _digest(folder: Path) -> str:
+    """A fingerprint of all gesture files: a set is made by one choreography."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.yaml")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,382 @@
+"""The gesture language: YAML files in, checked gestures out. training/gestures/README.md has it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training.synthesis.assets import SynthesisError
+from training.synthesis.hands import THUMBS
+from training.synthesis.located import Located, load
+
+Range = tuple[float, float]
+Triple = tuple[Range, Range, Range]
+GESTURES_FOLDER = Path(__file__).parents[1] / "gestures"
+COMMON_FILE = "common.yaml"
+RESTS = ("lap", "desk", "side")  # poses of the common file
+KINDS = ("rest", "raise", "hold", "stroke", "return", "retract")
+SPEEDS = ("smooth", "even", "early", "late")
+HANDS = ("one", "both", "alternate", "none")
+BODY = ("lean", "sway", "turn", "nod", "look", "tilt", "shift", "rise", "talk")
+WORDS = {
+    "out": (1.0, 0.0, 0.0),
+    "in": (-1.0, 0.0, 0.0),
+    "up": (0.0, 1.0, 0.0),
+    "down": (0.0, -1.0, 0.0),
+    "near": (0.0, 0.0, 1.0),
+    "away": (0.0, 0.0, -1.0),
+}
+POSE_KEYS = ("at", "point", "palm", "shape", "elbow", "knuckle", "curl", "spread", "thumb")
+PROPS = ("phone", "cup")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """knuckle, curl: a range a finger, index to little. spread: a range. thumb: a name."""
+
+    knuckle: tuple[Range, ...]
+    curl: tuple[Range, ...]
+    spread: Range
+    thumb: str
+
+
+@dataclass(frozen=True)
+class Pose:
+    """One hand, in the performer's own units: at (out, up, near), directions point and palm in
+    the same axes, shape, elbow 0 hanging to 1 lifted."""
+
+    at: Triple
+    point: Triple
+    palm: Triple
+    shape: Shape
+    elbow: Range
+
+
+@dataclass(frozen=True)
+class Motion:
+    """What a hand does around its path: kind is circle, shake or drum."""
+
+    kind: str
+    cycles: Range
+    axis: Triple
+    move: Triple
+    move_across: Triple
+    degrees: Range
+    depth: Range
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One piece of a performance. time: seconds. to: where the hand is at its end."""
+
+    kind: str
+    time: Range
+    to: Pose | None
+    through: tuple[Pose, ...]
+    arc: Triple | None
+    motion: Motion | None
+    speed: str
+    body: dict[str, Range]
+    wander: float
+
+
+@dataclass(frozen=True)
+class Style:
+    """One way of performing a gesture. event: share of the first stroke after which the gesture
+    counts as done. repeat: how often the phases from the first stroke to the last are done."""
+
+    name: str
+    weight: float
+    held_out: bool
+    hands: str
+    repeat: tuple[int, int]
+    event: float
+    phases: tuple[Phase, ...]
+    prop: str | None
+    size: Range
+
+
+@dataclass(frozen=True)
+class Gesture:
+    """A label, the label its mirror image has, and the ways to perform it."""
+
+    label: str
+    mirror: str
+    background: bool
+    styles: tuple[Style, ...]
+
+
+@dataclass
+class _Names:
+    """What a file may refer to by name."""
+
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    poses: dict[str, Pose] = field(default_factory=dict)
+
+
+def load_gesture(path: Path, common: Path | None = None) -> Gesture:
+    """Read and check one gesture file.
+
+    common: the file with the shapes and poses that all gestures share.
+    Raises SynthesisError that names file and line.
+    """
+    names = _read_common(common or GESTURES_FOLDER / COMMON_FILE)
+    data = load(path)
+    data.only(("label", "mirror", "background", "poses", "shapes", "styles"))
+    _need(data, "label")
+    _read_names(data, names)
+    styles = _need(data, "styles")
+    if not isinstance(styles, Located) or not styles:
+        raise data.error("'styles' must be a list of named styles, `name: {...}`", "styles")
+    parsed = tuple(_style(styles, name, names) for name in styles)
+    if all(style.held_out for style in parsed):
+        raise data.error("every style is held out, so nothing is left to train on", "styles")
+    label = str(data["label"])
+    return Gesture(label, str(data.get("mirror", label)), bool(data.get("background")), parsed)
+
+
+def load_gestures(folder: Path = GESTURES_FOLDER) -> dict[str, Gesture]:
+    """All gesture files of a folder by label, in label order.
+
+    Raises SynthesisError when two files have one label or a mirrored label has no file.
+    """
+    out: dict[str, Gesture] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        if path.name == COMMON_FILE:
+            continue
+        gesture = load_gesture(path, folder / COMMON_FILE)
+        if gesture.label in out:
+            raise SynthesisError(f"{path}: another file already has the label '{gesture.label}'.")
+        out[gesture.label] = gesture
+    for gesture in out.values():
+        if gesture.mirror not in out:
+            raise SynthesisError(
+                f"{folder}: '{gesture.label}' names the mirrored label '{gesture.mirror}', which "
+                "no file defines."
+            )
+    return dict(sorted(out.items()))
+
+
+def resting_poses(folder: Path = GESTURES_FOLDER) -> tuple[Pose, ...]:
+    """The poses of an idle hand, from the common file."""
+    poses = _read_common(folder / COMMON_FILE).poses
+    return tuple(poses[name] for name in RESTS)
+
+
+def _need(data: Located, key: str) -> Any:
+    if data.get(key) is None:
+        raise data.error(f"'{key}' is missing")
+    return data[key]
+
+
+def _read_common(path: Path) -> _Names:
+    data = load(path)
+    data.only(("shapes", "poses"))
+    names = _Names()
+    _read_names(data, names)
+    return names
+
+
+def _read_names(data: Located, names: _Names) -> None:
+    for name, entry in (data.get("shapes") or {}).items():
+        names.shapes[name] = _shape(entry, names.shapes.get("relaxed"))
+    for name in data.get("poses") or ():
+        names.poses[name] = _pose(data["poses"], name, names)
+
+
+def _range(data: Located, key: str, default: Range | None = None) -> Range:
+    if key not in data:
+        if default is None:
+            raise data.error(f"'{key}' is missing")
+        return default
+    return _as_range(data, key, data[key])
+
+
+def _as_range(data: Located, key: str, value: Any) -> Range:
+    pair = value if isinstance(value, list) else [value, value]
+    if len(pair) != 2 or not all(_is_number(x) for x in pair) or pair[0] > pair[1]:
+        raise data.error(f"'{key}' must be a number or a range [low, high], and is {value!r}", key)
+    return float(pair[0]), float(pair[1])
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _triple(data: Located, key: str, default: Triple | None = None) -> Triple:
+    """Three ranges (out, up, near) from a list, or from words such as `up+0.5*near`."""
+    value = data.get(key)
+    if value is None:
+        if default is None:
+            raise data.error(f"'{key}' is missing")
+        return default
+    if isinstance(value, str):
+        return _from_words(data, key, value)
+    if isinstance(value, list) and len(value) == 3:
+        a, b, c = (_as_range(data, key, item) for item in value)
+        return a, b, c
+    raise data.error(f"'{key}' must be three numbers [out, up, near] or words like 'up+near'", key)
+
+
+def _from_words(data: Located, key: str, text: str) -> Triple:
+    total = np.zeros(3)
+    for term in text.replace(" ", "").split("+"):
+        factor, _, word = term.rpartition("*")
+        try:
+            total += np.array(WORDS[word]) * (float(factor) if factor else 1.0)
+        except (KeyError, ValueError):
+            known = ", ".join(WORDS)
+            raise data.error(f"'{key}': '{term}' is no direction; known: {known}", key) from None
+    x, y, z = (float(v) for v in total)
+    return (x, x), (y, y), (z, z)
+
+
+def _shape(data: Located, base: Shape | None) -> Shape:
+    data.only(("knuckle", "curl", "spread", "thumb"))
+    thumb = data.get("thumb", base.thumb if base else "side")
+    if thumb not in THUMBS:
+        known = ", ".join(THUMBS)
+        raise data.error(f"'thumb' is {thumb!r}; known: {known}", "thumb")
+    curl = _fingers(data, "curl", base.curl if base else None)
+    knuckle = _fingers(data, "knuckle", curl if "curl" in data or not base else base.knuckle)
+    return Shape(knuckle, curl, _range(data, "spread", base.spread if base else (0, 0)), thumb)
+
+
+def _fingers(data: Located, key: str, default: tuple[Range, ...] | None) -> tuple[Range, ...]:
+    """Four ranges: one number or range for all, or a list of four."""
+    value = data.get(key)
+    if value is None:
+        return default or ((0.0, 0.0),) * 4
+    if isinstance(value, list) and len(value) == 4:
+        return tuple(_as_range(data, key, item) for item in value)
+    return (_as_range(data, key, value),) * 4
+
+
+def _pose(parent: Located, key: str, names: _Names) -> Pose:
+    """A pose by name, or `{like: name, ...changes}`, or in full."""
+    data = parent[key]
+    if isinstance(data, str):
+        if data not in names.poses:
+            known = ", ".join(names.poses)
+            raise parent.error(f"no pose is named '{data}'; known: {known}", key)
+        return names.poses[data]
+    if not isinstance(data, Located):
+        raise parent.error(f"'{key}' must be the name of a pose or a mapping", key)
+    return _pose_from(data, names)
+
+
+def _pose_from(data: Located, names: _Names) -> Pose:
+    data.only(("like", *POSE_KEYS))
+    base = _pose(data, "like", names) if "like" in data else None
+    shape = base.shape if base else names.shapes.get("relaxed")
+    if "shape" in data:
+        if data["shape"] not in names.shapes:
+            known = ", ".join(names.shapes)
+            raise data.error(f"no shape is named '{data['shape']}'; known: {known}", "shape")
+        shape = names.shapes[data["shape"]]
+    changes = Located({k: data[k] for k in ("knuckle", "curl", "spread", "thumb") if k in data})
+    if changes:
+        changes.path, changes.line, changes.lines = data.path, data.line, data.lines
+        shape = _shape(changes, shape)
+    if shape is None:
+        raise data.error("a pose needs a 'shape'")
+    return Pose(
+        _triple(data, "at", base.at if base else None),
+        _triple(data, "point", base.point if base else None),
+        _triple(data, "palm", base.palm if base else None),
+        shape,
+        _range(data, "elbow", base.elbow if base else (0.15, 0.35)),
+    )
+
+
+def _style(styles: Located, name: str, names: _Names) -> Style:
+    data = styles[name]
+    if not isinstance(data, Located):
+        raise styles.error(f"style '{name}' must be a mapping with 'phases'", name)
+    data.only(("weight", "held_out", "hands", "repeat", "event", "phases", "prop", "size"))
+    hands = data.get("hands", "one")
+    if hands not in HANDS:
+        raise data.error(f"'hands' is {hands!r}; known: {', '.join(HANDS)}", "hands")
+    prop = data.get("prop")
+    if prop is not None and prop not in PROPS:
+        raise data.error(f"'prop' is {prop!r}; known: {', '.join(PROPS)}", "prop")
+    low, high = _range(data, "repeat", (1, 1))
+    phases = tuple(_phase(data, entry, names) for entry in _need(data, "phases"))
+    return Style(
+        name,
+        _range(data, "weight", (1, 1))[0],
+        bool(data.get("held_out", False)),
+        hands,
+        (int(low), int(high)),
+        _range(data, "event", (0.6, 0.6))[0],
+        phases,
+        prop,
+        _range(data, "size", (0.9, 1.1)),
+    )
+
+
+def _phase(style: Located, entry: Any, names: _Names) -> Phase:
+    """`- stroke: {time: ..., to: ...}`: one key, the kind."""
+    if not isinstance(entry, Located) or len(entry) != 1 or next(iter(entry)) not in KINDS:
+        where = entry if isinstance(entry, Located) else style
+        raise where.error(f"a phase is `- kind: {{...}}` with one of {', '.join(KINDS)}")
+    kind = next(iter(entry))
+    data = entry[kind]
+    if not isinstance(data, Located):
+        raise entry.error(f"'{kind}' must be a mapping such as {{time: [0.3, 0.5]}}", kind)
+    keys = ("time", "to", "through", "arc", "circle", "shake", "drum", "speed", "body", "wander")
+    data.only(keys)
+    if data.get("speed", "smooth") not in SPEEDS:
+        raise data.error(f"'speed' is {data['speed']!r}; known: {', '.join(SPEEDS)}", "speed")
+    time = _range(data, "time")
+    if time[0] < 0:
+        raise data.error("'time' is in seconds and cannot be negative", "time")
+    through = []
+    for item in data.get("through") or ():
+        holder = Located({"through": item})
+        holder.path, holder.line, holder.lines = data.path, data.line, dict(data.lines)
+        through.append(_pose(holder, "through", names))
+    return Phase(
+        kind,
+        time,
+        _pose(data, "to", names) if "to" in data else None,
+        tuple(through),
+        _triple(data, "arc") if "arc" in data else None,
+        _motion(data),
+        str(data.get("speed", "smooth")),
+        _body(data),
+        _range(data, "wander", (0, 0))[0],
+    )
+
+
+def _body(phase: Located) -> dict[str, Range]:
+    body = phase.get("body")
+    if body is None:
+        return {}
+    if not isinstance(body, Located):
+        raise phase.error("'body' must be a mapping such as {nod: 10}", "body")
+    body.only(BODY)
+    return {key: _range(body, key) for key in body}
+
+
+def _motion(phase: Located) -> Motion | None:
+    kinds = [kind for kind in ("circle", "shake", "drum") if kind in phase]
+    if len(kinds) > 1:
+        raise phase.error(f"a phase has one motion, not {' and '.join(kinds)}", kinds[1])
+    if not kinds:
+        return None
+    data = phase[kinds[0]]
+    if not isinstance(data, Located):
+        raise phase.error(f"'{kinds[0]}' must be a mapping such as {{cycles: 2}}", kinds[0])
+    data.only(("cycles", "axis", "move", "across", "degrees", "depth"))
+    zero: Triple = ((0, 0), (0, 0), (0, 0))
+    return Motion(
+        kinds[0],
+        _range(data, "cycles"),
+        _triple(data, "axis", ((0, 0), (0, 0), (1, 1))),
+        _triple(data, "move", zero),
+        _triple(data, "across", zero),
+        _range(data, "degrees", (0, 0)),
+        _range(data, "depth", (0.5, 0.5)),
+    )

@@ -1,0 +1,206 @@
+"""What a laptop camera does: where it stands, how long it exposes, and how it spoils a picture."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from training.synthesis.renderer import Camera, Light
+from training.synthesis.skeleton import Array, Skeleton, unit
+
+Rng = np.random.Generator
+BRIGHTEST = 0.86
+FACE_M = 0.23  # chin to hairline, to size the face in the picture
+RATES_FPS = (8.0, 10.0, 12.0, 15.0, 25.0, 30.0)
+RATE_SHARES = (0.32, 0.34, 0.2, 0.08, 0.03, 0.03)
+
+
+@dataclass(frozen=True)
+class Webcam:
+    """One camera and its settings.
+
+    rate_fps, jitter (share of a period), drop (share of frames lost), shutter_s; lines: how many
+    picture lines it really resolves; blur, sharpen: pixels of the stored picture and a factor;
+    noise: standard deviation of 0..1; grain: noise blur in pixels; quality: JPEG; level: mean
+    brightness its exposure aims at; gamma, contrast, saturation, pedestal, vignette; white: RGB
+    gains (3,).
+    """
+
+    rate_fps: float
+    jitter: float
+    drop: float
+    shutter_s: float
+    lines: int
+    blur: float
+    sharpen: float
+    noise: float
+    grain: float
+    quality: int
+    level: float
+    gamma: float
+    contrast: float
+    saturation: float
+    pedestal: float
+    vignette: float
+    white: Array
+
+
+def draw_webcam(person_rng: Rng, clip_rng: Rng) -> Webcam:
+    """A person's own camera (from their seed) with the settings of one clip."""
+    p, c = person_rng, clip_rng
+    dark = c.random() < 0.22
+    shutter = c.uniform(1 / 20, 1 / 11) if dark else c.uniform(1 / 90, 1 / 22)
+    rate = float(c.choice(RATES_FPS, p=RATE_SHARES))
+    noise = abs(p.normal(0.008, 0.006)) * (c.uniform(1.8, 4.0) if dark else c.uniform(0.6, 1.4))
+    return Webcam(
+        rate_fps=rate,
+        jitter=float(c.uniform(0, 0.2)),
+        drop=float(c.choice([0, 0, 0.03])),
+        shutter_s=float(min(shutter, 0.9 / rate)),
+        lines=int(p.choice([100, 120, 180, 240, 480], p=[0.18, 0.17, 0.2, 0.22, 0.23])),
+        blur=float(p.uniform(0, 0.6)),
+        sharpen=float(p.uniform(0, 0.9)) if p.random() < 0.4 else 0.0,
+        noise=float(noise),
+        grain=float(p.uniform(0.4, 0.9)),
+        quality=int(c.uniform(55, 92)),
+        level=float(np.clip(c.normal(0.47, 0.07) - 0.05 * dark, 0.25, 0.64)),
+        gamma=float(np.exp(p.normal(0, 0.12))),
+        contrast=float(p.uniform(0.95, 1.35)),
+        saturation=float(p.uniform(0.5, 1.25)),
+        pedestal=float(max(0, p.normal(-0.01, 0.025))),
+        vignette=float(p.uniform(0, 0.22)),
+        white=(1 + p.normal(0, 0.04, 3) + c.normal(0, 0.02, 3)).astype(np.float32),
+    )
+
+
+def frame_times(webcam: Webcam, seconds: float, rng: Rng) -> Array:
+    """When frames are taken, (T,) in seconds from 0: the camera's rate, jittered, some lost."""
+    period = 1 / webcam.rate_fps
+    times = np.arange(0, seconds, period)
+    times = times + rng.normal(0, webcam.jitter * period / 2, len(times))
+    kept = times[rng.random(len(times)) >= webcam.drop]
+    return np.sort(np.maximum(kept, 0)).astype(np.float32)
+
+
+def place_camera(skeleton: Skeleton, palms: Array, width: int, height: int, rng: Rng) -> Camera:
+    """A camera in front of a seated person, face and shoulders filling the picture.
+
+    palms: (N, 3) where the performing hands go; the picture is moved, then widened, until most
+    of them are inside. Hands stay large, and may be cut at the edge.
+    """
+    eyes = (skeleton.head("eye.R") + skeleton.head("eye.L")) / 2
+    face = eyes + np.array([0, 0, -0.03], np.float32)
+    face_share = float(np.exp(rng.uniform(np.log(0.3), np.log(0.56))))
+    distance = rng.uniform(0.5, 0.85)
+    nearest = float(max((face[1] - palms[:, 1]).max(), 0)) if len(palms) else 0.0
+    distance = max(distance, nearest + rng.uniform(0.16, 0.3))
+    half = FACE_M / face_share / 2
+    eye = face + np.array([rng.normal(0, 0.05), -distance, rng.uniform(-0.2, 0.14)])
+    aspect = width / height
+    aim = np.array([rng.uniform(-0.3, 0.3) * aspect, rng.uniform(0.0, 0.5)]) * half
+    roll = float(rng.normal(0, 0.025))
+    spare = rng.uniform(-0.02, 0.1)
+    camera = _camera(eye, face, aim, half, distance, roll)
+    for _ in range(12):
+        if not len(palms):
+            break
+        at = camera.project(palms, width, height) / [width, height]
+        low, high = np.quantile(at, 0.06, axis=0), np.quantile(at, 0.94, axis=0)
+        over = np.minimum(low - spare, 0) + np.maximum(high - 1 + spare, 0)
+        if np.abs(over).max() < 0.02:
+            break
+        room = 1 - 2 * spare - (high - low)
+        half = half * 1.06 if (room < 0.02).any() else half
+        # Where the palm leaves the picture to the left, the picture moves left.
+        aim = aim + np.array([-over[0] * aspect, over[1]]) * 1.2 * half
+        aim = np.clip(
+            aim, [-0.75 * half * aspect, -0.35 * half], [0.75 * half * aspect, 0.8 * half]
+        )
+        camera = _camera(eye, face, aim, half, distance, roll)
+    return camera
+
+
+def _camera(
+    eye: Array, face: Array, aim: Array, half: float, distance: float, roll: float
+) -> Camera:
+    """aim: how far (metres) right and above the picture's centre the face appears."""
+    target = face - np.array([aim[0], 0, aim[1]])
+    fov = float(np.degrees(2 * np.arctan(half / distance)))
+    return Camera(eye.astype(np.float32), target.astype(np.float32), min(fov, 85.0), roll)
+
+
+def draw_light(rng: Rng) -> Light:
+    """The light of a room: a lamp or window, the room's own, and at night the screen."""
+    azimuth, height = rng.uniform(-2.2, 2.2), rng.uniform(0.0, 1.2)
+    direction = np.array(
+        [np.sin(azimuth) * np.cos(height), -np.cos(azimuth) * np.cos(height), np.sin(height)],
+        np.float32,
+    )
+    share = rng.beta(1.4, 2.0)
+    warm = np.array([1 + rng.uniform(-0.1, 0.15), 1, 1 - rng.uniform(-0.1, 0.2)], np.float32)
+    screen = np.array([0.85, 0.95, 1.1]) * (rng.uniform(0.1, 0.7) if rng.random() < 0.3 else 0.0)
+    tints = np.ones((7, 3), np.float32)
+    tints[6] = rng.choice([0.02, 0.05, 0.5]) * (0.6 + 0.8 * rng.random(3))
+    tints[1] = np.exp(rng.normal(0, 0.12)) * (1 + rng.normal(0, 0.05, 3))
+    tints[0] = np.exp(rng.normal(0, 0.06)) * (1 + rng.normal(0, 0.02, 3))
+    return Light(
+        unit(direction),
+        (warm * share * 2.6).astype(np.float32),
+        ((1 + rng.normal(0, 0.04, 3)) * (1 - 0.65 * share) * 1.9).astype(np.float32),
+        screen.astype(np.float32),
+        float(rng.uniform(0, 0.3)),
+        float(rng.uniform(0.55, 0.95)),
+        tints,
+        1.3,
+    )
+
+
+def spoil(frames: NDArray[np.float32], webcam: Webcam, rng: Rng) -> list[bytes]:
+    """Turn clean frames (T, H, W, 3) RGB 0..1 into the JPEGs a webcam would have sent."""
+    height, width = frames.shape[1:3]
+    middle = frames[:, height // 5 :, width // 5 : -width // 5]
+    metered = 0.65 * float(middle.mean()) + 0.35 * float(frames.mean())
+    gain = (webcam.level / max(metered, 0.02)) ** 0.8
+    bright = float(np.quantile(middle[:, ::3, ::3].mean(-1), 0.96))
+    gain = min(gain, BRIGHTEST / max(bright, 0.02))  # faces are not burnt out
+    x = frames * (webcam.white * gain)
+    y, u = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
+    x = x * (1 - webcam.vignette * (u**2 + y**2) / 2)[None, ..., None]
+    knee = 0.75  # above this the sensor saturates softly
+    x = np.where(x > knee, knee + (1 - knee) * np.tanh((x - knee) / (1 - knee)), x)
+    x = np.clip(x, 0, 1) ** webcam.gamma
+    x = (x - 0.5) * webcam.contrast + 0.5
+    grey = x.mean(-1, keepdims=True)
+    x = grey + (x - grey) * webcam.saturation
+    x = x * (1 - webcam.pedestal) + webcam.pedestal
+    return [_one_jpeg(frame.astype(np.float32), webcam, rng) for frame in x]
+
+
+def _one_jpeg(frame: NDArray[np.float32], webcam: Webcam, rng: Rng) -> bytes:
+    height, width = frame.shape[:2]
+    if webcam.blur > 0.2:
+        frame = cv2.GaussianBlur(frame, (0, 0), webcam.blur)
+    if webcam.sharpen:
+        frame = frame + webcam.sharpen * (frame - cv2.GaussianBlur(frame, (0, 0), 1.2))
+    noise = rng.standard_normal((height, width, 3), np.float32) * webcam.noise
+    if webcam.grain > 0.45:
+        noise = cv2.GaussianBlur(noise, (0, 0), webcam.grain) * (1 + 1.6 * webcam.grain)
+    small = np.clip((frame * (1 + rng.normal(0, 0.004)) + noise) * 255, 0, 255).astype(np.uint8)
+    if webcam.lines < height:
+        # Compressed at its own size, then brought to the stored size: block edges stay visible.
+        size = (round(width * webcam.lines / height), webcam.lines)
+        small = cv2.resize(small, size, interpolation=cv2.INTER_AREA)
+        small = _decode(_encode(small, webcam.quality))
+        small = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+        return _encode(small, 88)
+    return _encode(small, webcam.quality)
+
+
+def _encode(rgb: NDArray[np.uint8], quality: int) -> bytes:
+    bgr = np.ascontiguousarray(rgb[..., ::-1])
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def _decode(data: bytes) -> NDArray[np.uint8]:
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
