@@ -71,10 +71,14 @@ class Shown:
                               capture_output=True, text=True)
         return done.stdout
 
-    def press(self, *keys: str) -> None:
+    def press(self, key: str, heard: str) -> None:
+        """Presses a key and waits until the program has `heard` it; "" for not at all."""
         # not checked: the last key may have closed the window before it is released
-        subprocess.run(["xdotool", "key", "--window", self.window, "--delay", "60", *keys],
-                       env=self.environment, check=False, timeout=20)
+        subprocess.run(["xdotool", "key", "--window", self.window, key], env=self.environment,
+                       check=False, timeout=20)
+        if heard:
+            assert self.process.stdout is not None
+            assert self.process.stdout.readline().strip() == heard
 
     def picture(self) -> np.ndarray:
         subprocess.run(["import", "-window", "root", str(self.shot)], env=self.environment,
@@ -96,12 +100,14 @@ class Shown:
             time.sleep(0.2)
         raise AssertionError(f"the picture on the screen is {size}")
 
-    def finish(self) -> list[str]:
-        """What it printed; fails on any complaint on stderr and on a bad exit."""
-        out, err = self.process.communicate(timeout=20)
-        assert err == ""
-        assert self.process.returncode == 0
-        return out.split()
+    def finish(self) -> str:
+        """What it printed since; fails on any complaint on stderr and on a bad exit."""
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        said, complaints = self.process.stdout.read(), self.process.stderr.read()
+        assert complaints == ""
+        assert self.process.wait(timeout=20) == 0
+        return said.strip()
 
 
 @pytest.fixture
@@ -123,10 +129,12 @@ def extent(picture: np.ndarray) -> tuple[int, int, int, int]:
 def test_pictures_of_two_sizes_and_keys(shown):
     left, top, picture = shown.wait_for(640, 480)
     assert tuple(picture[top + 5, left + 5]) == (0, 0, 200)
-    shown.press("h")
+    shown.press("h", "h")
     shown.wait_for(1280, 720)  # 1920x1080, made to fit
-    shown.press("Left", "F1", "Shift_L", "X", "space", "f", "Escape", "q")
-    assert shown.finish() == ["h", "x", "space", "f", "esc", "q", "open"]
+    for key, heard in (("Left", ""), ("F1", ""), ("Shift_L", ""), ("X", "x"), ("space", "space"),
+                       ("f", "f"), ("Escape", "esc"), ("q", "q")):
+        shown.press(key, heard)
+    assert shown.finish() == "open"
 
 
 def test_a_resized_window_keeps_the_shape_of_the_picture(shown):
@@ -135,13 +143,13 @@ def test_a_resized_window_keeps_the_shape_of_the_picture(shown):
         left, top, _ = shown.wait_for(*wanted)
         assert left == pytest.approx((width - wanted[0]) / 2, abs=2)
         assert top == pytest.approx((height - wanted[1]) / 2, abs=2)
-    shown.press("q")
+    shown.press("q", "q")
     shown.finish()
 
 
 def test_the_users_close_button_ends_it(shown):
     press_close_button(shown.screen, int(shown.window))
-    assert shown.finish() == ["closed"]
+    assert shown.finish() == "closed"
 
 
 def press_close_button(screen: str, window: int) -> None:
