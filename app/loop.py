@@ -157,18 +157,18 @@ class Demo:
                  if prediction.time - event.time < EVENT_SHOWN_S]
         return Scene(np.asarray(image), prediction, shown, tuple(self._timeline), panel)
 
-    def _idle(self, status: str) -> None:
-        """Nothing new: keep the window alive, say why."""
+    def _idle(self, status: str, wait_s: float = 0.001) -> None:
+        """Nothing new: keep the window alive, say why, and wait so long for a key."""
         if self._window is not None and not self._window.closed:
-            self._show(self._overlay.annotate(self._scene), status, StageClock())
+            self._show(self._overlay.annotate(self._scene), status, StageClock(), wait_s)
 
     def _pause(self) -> None:
         """Waits while the user wants a pause; a file waits, too, a camera's frames are dropped."""
         while self._paused and not self._ended():
-            self._idle("")
-            time.sleep(PAUSED_POLL_S)
+            self._idle("", PAUSED_POLL_S)
 
-    def _show(self, picture: NDArray[np.uint8], status: str, clock: StageClock) -> None:
+    def _show(self, picture: NDArray[np.uint8], status: str, clock: StageClock,
+              wait_s: float = 0.001) -> None:
         """`picture` with the notices of the moment in the window, and the key pressed there."""
         if self._window is None:
             return
@@ -180,7 +180,7 @@ class Demo:
         with clock("draw"):
             noticed = self._overlay.notices(picture, scene)
         with clock("show"):
-            key = self._window.show(noticed)
+            key = self._window.show(noticed, wait_s)
         self._obey(command_of(key), picture)
 
     def _obey(self, command: str, picture: NDArray[np.uint8]) -> None:

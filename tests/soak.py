@@ -68,7 +68,7 @@ class NoScreen:
     def fitted(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return image
 
-    def show(self, image: NDArray[np.uint8]) -> str:
+    def show(self, image: NDArray[np.uint8], wait_s: float) -> str:
         assert self.demo is not None
         done = self.demo.frames + 1
         if done % self._every == 0:

@@ -106,6 +106,7 @@ def test_the_window_shows_the_overlay_and_obeys_its_keys(start: Callable[..., Ru
     page = demo.screenshot("help.png")
     assert np.abs(page.astype(int) - full).mean() > 5
     demo.press("h")
+    demo.wait_frames(3)  # OpenCV remembers one key only: each must be taken before the next
     demo.press("s")
     demo.wait_for(lambda: list(tmp_path.glob("runs/*/snapshot-1.png")))
     demo.press("r")
@@ -114,6 +115,7 @@ def test_the_window_shows_the_overlay_and_obeys_its_keys(start: Callable[..., Ru
     demo.press("space")
     demo.wait_for(lambda: _stands_still(demo))
     demo.press("space")
+    demo.wait_frames(3)
     demo.press("x")
     demo.wait_for(lambda: demo.predictions()[-1]["cold"])  # the reset began anew
     demo.press("f")
