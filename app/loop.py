@@ -174,7 +174,7 @@ class Demo:
             return
         note = self._note if time.perf_counter() < self._note_until else ""
         scene = dataclasses.replace(
-            self._scene, image=picture, message=status or self._sinks.problem or note,
+            self._scene, message=status or self._sinks.problem or note,
             recording=self._sinks.recording, recording_s=self._sinks.recording_s,
             paused=self._paused)
         with clock("draw"):
