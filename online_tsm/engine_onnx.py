@@ -1,9 +1,4 @@
-"""The engine on ONNX Runtime: CPU or CUDA, our own graphs and foreign ones. Imports no torch.
-
-A graph serves if it has n inputs and n outputs (n > 1) of which the first pair is image and
-logits and every other pair, of equal shapes, one piece of state: what comes out of one step goes
-into the next.
-"""
+"""The engine on ONNX Runtime: CPU or CUDA, our own graphs and foreign ones. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,7 +7,7 @@ import io
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -20,6 +15,8 @@ import onnxruntime
 from models.card import ModelCard
 from online_tsm.engine import Array, EngineError, State, check_step
 from online_tsm.graphs import check_shared, open_graph
+from online_tsm.pool import Pool, Row, together, zeros
+from online_tsm.ports import Port, state_shapes
 
 log = logging.getLogger(__name__)
 
@@ -87,16 +84,9 @@ def _preload_cuda() -> None:
         log.debug("onnxruntime.preload_dlls: %s", said.getvalue().strip())
 
 
-class _Row(NamedTuple):
-    """One stream's state: row `row` of tensors [N, fold, h, w] that one step left behind."""
-
-    tensors: Sequence[Any]  # onnxruntime.OrtValue on the engine's device
-    row: int
-    batch: int
-
-
 class OnnxEngine:
-    """A stateful graph in an ONNX Runtime session. States stay on the device between steps."""
+    """A stateful graph in an ONNX Runtime session. States stay on the device between steps, in
+    tensors of a pool: a step allocates no other memory than its few logits."""
 
     name = "onnxruntime"
     precision = "fp32"
@@ -111,13 +101,15 @@ class OnnxEngine:
         self._session = session
         self._inputs = [node.name for node in session.get_inputs()]
         self._outputs = [node.name for node in session.get_outputs()]
-        self._state_shapes = _state_shapes(session, card, file)
+        self._shapes = state_shapes(_ports(session.get_inputs()), _ports(session.get_outputs()),
+                                    card, file)
         self._fixed_batch = any(node.shape[0] == 1 for node in session.get_inputs())
-        self.shifted_blocks = len(self._state_shapes)
-        self._zeros = tuple(self._value(np.zeros((1, *s), np.float32)) for s in self._state_shapes)
+        self.shifted_blocks = len(self._shapes)
+        self._zeros = zeros([self._value(np.zeros((1, *s), np.float32)) for s in self._shapes])
+        self._bindings: dict[int, tuple[Any, Any, Pool]] = {}  # by the number of streams
 
     def open_state(self) -> State:
-        return _Row(self._zeros, 0, 1)
+        return self._zeros
 
     def step(self, inputs: Array, states: Sequence[State]) -> tuple[Array, list[State]]:
         check_step(inputs, states, self.card.input_size)
@@ -126,80 +118,45 @@ class OnnxEngine:
             return np.concatenate([part[0] for part in parts]), [part[1][0] for part in parts]
         return self._run(inputs, states)
 
-    def _run(self, inputs: Array, states: Sequence[_Row]) -> tuple[Array, list[State]]:
-        binding = self._session.io_binding()
+    def _run(self, inputs: Array, states: Sequence[Row]) -> tuple[Array, list[State]]:
+        n = len(states)
+        if n not in self._bindings:
+            self._bindings[n] = self._bind(n)
+        binding, logits, pool = self._bindings[n]
+        before, after = together(states, _array, self._value), pool.take()
         binding.bind_cpu_input(self._inputs[0], np.ascontiguousarray(inputs))
-        for name, tensor in zip(self._inputs[1:], self._together(states), strict=True):
+        for name, tensor in zip(self._inputs[1:], before, strict=True):
             binding.bind_ortvalue_input(name, tensor)
-        binding.bind_output(self._outputs[0], "cpu")
-        for name in self._outputs[1:]:
-            binding.bind_output(name, self.device)
+        for name, tensor in zip(self._outputs[1:], after.tensors, strict=True):
+            binding.bind_ortvalue_output(name, tensor)
         try:
             self._session.run_with_iobinding(binding)
         except Exception as error:  # ONNX Runtime's own errors share no narrower base
             raise EngineError(f"the network failed in ONNX Runtime: {_first_line(error)}"
                               ) from error
-        logits, *after = binding.get_outputs()
-        n = len(states)
-        return logits.numpy(), [_Row(after, row, n) for row in range(n)]
+        return np.array(logits.numpy()), [Row(after, row, n) for row in range(n)]
 
-    def _together(self, states: Sequence[_Row]) -> Sequence[Any]:
-        """The states of N streams as tensors [N, ...], the very same ones where that is so."""
-        first = states[0]
-        if first.batch == len(states) and all(
-                state.tensors is first.tensors and state.row == row
-                for row, state in enumerate(states)):
-            return first.tensors
-        return [
-            self._value(np.concatenate([s.tensors[i].numpy()[s.row:s.row + 1] for s in states]))
-            for i in range(self.shifted_blocks)
-        ]
+    def _bind(self, n: int) -> tuple[Any, Any, Pool]:
+        """What steps of `n` streams use again and again: binding, logits, state tensors."""
+        binding = self._session.io_binding()
+        logits = onnxruntime.OrtValue.ortvalue_from_shape_and_type(
+            [n, len(self.card.labels)], np.float32, "cpu")
+        binding.bind_ortvalue_output(self._outputs[0], logits)
+        return binding, logits, Pool(lambda: [
+            onnxruntime.OrtValue.ortvalue_from_shape_and_type([n, *s], np.float32, self.device)
+            for s in self._shapes])
 
     def _value(self, array: Array) -> Any:
         return onnxruntime.OrtValue.ortvalue_from_numpy(array, self.device)
 
 
-def _state_shapes(session: Any, card: ModelCard, file: str) -> list[tuple[int, ...]]:
-    """Shapes, without the batch, of the state. Raises EngineError for a graph that is no online
-    network, or not the one of the card."""
-    inputs, outputs = session.get_inputs(), session.get_outputs()
-    image = list(inputs[0].shape)
-    if len(inputs) == 1 and len(image) == 5:
-        raise EngineError(f"{file} takes whole clips {image}: it keeps no state from frame to "
-                          "frame, so it is no online network and cannot run here")
-    if len(inputs) != len(outputs) or len(inputs) < 2:
-        raise EngineError(f"{file} has {len(inputs)} inputs and {len(outputs)} outputs; an online "
-                          "network has as many outputs as inputs, image and logits first, then "
-                          "each piece of state")
-    for before, after in zip(inputs[1:], outputs[1:], strict=True):
-        if before.type != after.type or not _may_equal(before.shape[1:], after.shape[1:]):
-            raise EngineError(f"{file}: {before.name} {before.shape} and {after.name} "
-                              f"{after.shape} must be the same state before and after a step, "
-                              "but their shapes differ")
-    for node in inputs:
-        if isinstance(node.shape[0], int) and node.shape[0] != 1:
-            raise EngineError(f"{file}: {node.name} {node.shape} is for {node.shape[0]} streams at "
-                              "once; export it with a batch of 1 or a dynamic one")
-        if node.type != "tensor(float)":
-            raise EngineError(f"{file}: {node.name} is {node.type}; only float32 is run here")
-        if node is not inputs[0] and not all(isinstance(n, int) for n in node.shape[1:]):
-            raise EngineError(f"{file}: the shape of {node.name} {node.shape} is not fixed, so "
-                              "its zeros cannot be made; export it with a fixed image size")
-    expected = [3, *card.input_size]
-    if not _may_equal(image[1:], expected):
-        raise EngineError(f"{file} takes images {image}, but the card says {expected} (input_size)")
-    classes = outputs[0].shape[-1]
-    if isinstance(classes, int) and classes != len(card.labels):
-        raise EngineError(f"{file} has {classes} classes, but the card names {len(card.labels)} "
-                          "labels")
-    return [tuple(node.shape[1:]) for node in inputs[1:]]
+def _array(tensor: Any) -> Array:
+    array: Array = tensor.numpy()
+    return array
 
 
-def _may_equal(one: Sequence[Any], other: Sequence[Any]) -> bool:
-    """Whether two shapes, some of whose sizes may be unknown (no numbers), can be the same."""
-    return len(one) == len(other) and all(
-        a == b or not isinstance(a, int) or not isinstance(b, int)
-        for a, b in zip(one, other, strict=True))
+def _ports(nodes: Sequence[Any]) -> list[Port]:
+    return [Port(node.name, list(node.shape), node.type) for node in nodes]
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,99 @@
+"""A stream in steady state allocates nothing: sets of state tensors, Python's heap, the process."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from seeding import seed_weights
+
+from models.build import build_network
+from models.card import ModelCard
+from online_tsm.engine_onnx import OnnxEngine, open_session
+from online_tsm.export import export_network
+from online_tsm.stream import Stream
+
+CARD = ModelCard(name="tiny", architecture="mobilenet_v2", labels=("a", "b", "c"),
+                 input_size=(96, 96), resize="whole-frame", filter="bilinear",
+                 width_multiplier=0.25, frame_rate=10.0)
+STATE_BYTES = 4 * (8 // 8 * 24 ** 2 + 2 * 8 // 8 * 12 ** 2 + 3 * 16 // 8 * 6 ** 2
+                   + 2 * 24 // 8 * 6 ** 2 + 2 * 40 // 8 * 3 ** 2)
+STEADY = 200  # frames
+STATM = Path("/proc/self/statm")
+PAGE = 4096
+
+
+@pytest.fixture(scope="module")
+def graph() -> bytes:
+    return export_network(seed_weights(build_network(CARD)), CARD, "0" * 64)
+
+
+@pytest.fixture
+def engine(graph) -> OnnxEngine:
+    return OnnxEngine(open_session(graph), CARD, "tiny.onnx")
+
+
+def play(stream: Stream, first: int, frames: int) -> None:
+    image = np.full((96, 96, 3), 90, np.uint8)
+    for index in range(first, first + frames):
+        stream.step(image, index / 70)
+
+
+@pytest.fixture
+def made(monkeypatch) -> list[int]:
+    """Grows by the bytes of each tensor that is allocated."""
+    sizes: list[int] = []
+    real = onnxruntime.OrtValue.ortvalue_from_shape_and_type
+
+    def counting(shape, *args):
+        sizes.append(4 * int(np.prod(shape)))
+        return real(shape, *args)
+
+    monkeypatch.setattr(onnxruntime.OrtValue, "ortvalue_from_shape_and_type", counting)
+    return sizes
+
+
+@pytest.mark.parametrize("phases", [1, 7])
+def test_one_set_of_state_a_phase_and_a_spare_one(engine, made, phases):
+    logits = 4 * len(CARD.labels)
+    play(Stream(engine, phases=phases), 0, 60)
+    assert sum(made) - logits == (phases + 1) * STATE_BYTES
+
+
+@pytest.mark.parametrize("phases", [1, 7])
+def test_a_steady_stream_leaves_nothing_on_the_heap(engine, phases):
+    stream = Stream(engine, phases=phases)
+    play(stream, 0, 30)
+    before = STATM.read_text().split()[1] if STATM.exists() else None
+    tracemalloc.start()
+    play(stream, 30, 80)  # longer than the window of the smoothing, which keeps its votes
+    held, _ = tracemalloc.get_traced_memory()
+    play(stream, 110, STEADY)
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - held < 2_000  # bytes; one logits array kept a frame would be over 20,000
+    if before is not None:
+        grown = (int(STATM.read_text().split()[1]) - int(before)) * PAGE
+        assert grown < STEADY * STATE_BYTES / 2
+
+
+def test_a_state_that_is_kept_is_never_written_to(engine):
+    frames = np.random.default_rng(0).standard_normal((12, 1, 3, 96, 96)).astype(np.float32)
+    _, (kept,) = engine.step(frames[0], [engine.open_state()])
+    expected, _ = engine.step(frames[1], [kept])
+    state = kept
+    for frame in frames[1:]:
+        _, (state,) = engine.step(frame, [state])
+    assert (engine.step(frames[1], [kept])[0] == expected).all()
+
+
+def test_logits_are_the_callers_own(engine):
+    frames = np.random.default_rng(0).standard_normal((2, 1, 3, 96, 96)).astype(np.float32)
+    first, (state,) = engine.step(frames[0], [engine.open_state()])
+    copy = first.copy()
+    second, _ = engine.step(frames[1], [state])
+    assert (first == copy).all()
+    assert (first != second).any()
