@@ -24,14 +24,14 @@ class Sinks:
     """Opens what the settings ask for, and takes what every frame gives.
 
     Without a window (`headless`) a run records its events and its annotated video in the run
-    folder, unless the settings say otherwise. Opening raises OutputError or ActionsError; what
-    fails later is said by `problem` and stops nothing else.
+    folder, unless the settings say otherwise. `recording` says whether pictures are recorded
+    now. Opening raises OutputError or ActionsError; what fails later is said by `problem` and
+    stops nothing else.
     """
 
     def __init__(self, settings: Settings, card: ModelCard, headless: bool) -> None:
         self.folder = RunFolder(Path(settings.out))
-        self.recording_wanted = settings.record != "off" and (
-            headless or settings.record is not None)
+        self.recording = settings.record != "off" and (headless or settings.record is not None)
         self._record_to = settings.record if settings.record not in (None, AUTO, "off") else None
         self._recorder: VideoRecorder | None = None
         self._recorded_from = 0.0
@@ -47,14 +47,9 @@ class Sinks:
             self._actions = stack.enter_context(
                 Actions.from_file(Path(settings.actions), card.labels, settings.dry_run)
             ) if settings.actions else None
-            if self.recording_wanted:
+            if self.recording:
                 self._check_recording()
             self._open = stack.pop_all()
-
-    @property
-    def recording(self) -> bool:
-        """Whether pictures are recorded now."""
-        return self.recording_wanted
 
     @property
     def recording_s(self) -> float:
@@ -83,11 +78,13 @@ class Sinks:
 
     def record(self, picture: NDArray[np.uint8], time: float, rate: float | None) -> None:
         """One picture (BGR) of the recording, at its time in s, if one is under way."""
-        if not self.recording_wanted:
+        if not self.recording:
             return
         try:
             if self._recorder is None:
-                self._recorder = VideoRecorder(self._recording_path(), rate or LIVE_RATE)
+                self._recordings += 1
+                path = self._recording_path(self._recordings)
+                self._recorder = VideoRecorder(path, rate or LIVE_RATE)
                 self._recorded_from = time
         except OutputError as error:
             self._end_recording(str(error))
@@ -99,8 +96,8 @@ class Sinks:
 
     def toggle_recording(self) -> str:
         """Starts or ends a recording; returns a sentence for the overlay."""
-        if not self.recording_wanted:
-            self.recording_wanted, self._problem = True, ""
+        if not self.recording:
+            self.recording, self._problem = True, ""
             self._recorded_from = self._recorded_to = 0.0
             return "recording"
         recorder = self._recorder
@@ -130,18 +127,15 @@ class Sinks:
 
     def _check_recording(self) -> None:
         """A recording asked for at the start must be possible: better now than at its end."""
-        self._recorder = None
-        path = self._record_to or str(self.folder.file("annotated.mp4"))
-        VideoRecorder(path, LIVE_RATE).close()
+        VideoRecorder(self._recording_path(1), LIVE_RATE).close()
 
-    def _recording_path(self) -> Path:
-        self._recordings += 1
-        number = f"-{self._recordings}" if self._recordings > 1 else ""
+    def _recording_path(self, number: int) -> Path:
+        """The file of the run's first, second, ... recording."""
         wanted = Path(self._record_to) if self._record_to else self.folder.file("annotated.mp4")
-        return wanted.with_name(f"{wanted.stem}{number}{wanted.suffix}")
+        return wanted if number == 1 else wanted.with_stem(f"{wanted.stem}-{number}")
 
     def _end_recording(self, problem: str) -> None:
-        self.recording_wanted = False
+        self.recording = False
         if self._recorder is not None:
             self._recorder.close()
             problem = problem or self._recorder.failed
