@@ -1,0 +1,178 @@
+"""What makes one clip many: crops, colours, noise, other rooms, and the mirror with its labels.
+
+One draw holds for a whole sequence, as a camera's does; only noise and shake change by frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.card import ModelCard
+from online_tsm.preprocess import kept_box
+
+Image = NDArray[np.uint8]
+Pixels = NDArray[np.float32]  # RGB or BGR, 0 to 1
+Rng = np.random.Generator
+NOMINAL_HEIGHT = 96  # pixels: blur and noise below are meant for pictures about so high
+
+
+@dataclass(frozen=True)
+class AugmentOptions:
+    """How strongly, and in what share of the sequences. All zero (and `zoom` [1, 1]): nothing."""
+
+    mirror: float = 0.5  # share
+    zoom: tuple[float, float] = (0.8, 1.05)  # kept part of the picture's height
+    aspect: float = 0.09  # standard deviation of the logarithm of width to height
+    shift: float = 0.7  # of the room that the crop leaves
+    turn: float = 0.05  # rad, standard deviation
+    shake: float = 0.3  # share, by half a pixel
+    colour: float = 0.7  # share
+    grey: float = 0.05  # share
+    noise: float = 0.35  # share, up to a few hundredths
+    blur: float = 0.25  # share
+    cut_out: float = 0.15  # share, a rectangle of one colour
+    background: float = 0.3  # share of the sequences that have masks
+
+
+def mirrored_places(card: ModelCard) -> NDArray[np.int64]:
+    """For each label's place [K] the place of what it becomes in a mirrored picture."""
+    swap = {a: b for pair in card.mirrored_pairs for a, b in (pair, pair[::-1])}
+    return np.array([card.labels.index(swap.get(label, label)) for label in card.labels])
+
+
+def augment(
+    images: Sequence[Image],
+    card: ModelCard,
+    options: AugmentOptions,
+    rng: Rng,
+    *,
+    mirrored: bool = False,
+    masks: Sequence[Image] | None = None,
+) -> NDArray[np.float32]:
+    """Frames uint8 BGR [H, W, 3] of one sequence to network inputs float32 [T, 3, h, w].
+
+    `mirrored` turns them left to right; the caller swaps the labels. `masks` are of the same
+    sizes, 255 where the person is. A cut between clips may change the frames' size.
+    """
+    if masks is not None and rng.random() < options.background:
+        images = swap_background(images, masks, rng)
+    pixels = warp(images, card, options, mirrored, rng)
+    pixels = recolour(pixels, options, rng)
+    pixels = spoil(pixels, options, rng)
+    cut_out(pixels, options, rng)
+    np.clip(pixels, 0, 1, out=pixels)
+    if card.colour == "rgb":
+        pixels = pixels[..., ::-1]
+    inputs = (pixels - np.asarray(card.mean, np.float32)) / np.asarray(card.std, np.float32)
+    return np.ascontiguousarray(inputs.transpose(0, 3, 1, 2), np.float32)
+
+
+def warp(
+    images: Sequence[Image], card: ModelCard, options: AugmentOptions, mirrored: bool, rng: Rng
+) -> Pixels:
+    """Frames cut out of the card's box, moved, scaled, turned: float32 [T, h, w, 3], 0 to 1."""
+    height, width = card.input_size
+    zoom = rng.uniform(*options.zoom)
+    stretch = np.exp(rng.normal(0, 1) * options.aspect)
+    move = rng.uniform(-1, 1, 2) * options.shift
+    angle = rng.normal(0, 1) * options.turn
+    shake = 0.5 if rng.random() < options.shake else 0.0
+    out = np.empty((len(images), height, width, 3), np.float32)
+    for target, image in zip(out, images, strict=True):
+        small, factor = _shrunk(image, card)
+        left, top, right, bottom = (edge * factor for edge in kept_box(card, *image.shape[:2]))
+        box_w, box_h = (right - left) * zoom * stretch, (bottom - top) * zoom
+        room = np.array([max(small.shape[1] - box_w, 0.0), max(small.shape[0] - box_h, 0.0)]) / 2
+        centre = np.array([left + right, top + bottom]) / 2 + move * room
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        matrix = turn @ np.diag([box_w / width, box_h / height])
+        if mirrored:
+            matrix = matrix @ np.diag([-1.0, 1.0])
+        middle = np.array([width - 1, height - 1]) / 2
+        offset = centre - 0.5 - matrix @ middle + rng.normal(0, 1, 2) * shake * factor
+        affine = np.column_stack([matrix, offset])
+        target[:] = cv2.warpAffine(
+            small,
+            affine,
+            (width, height),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+    out /= 255
+    return out
+
+
+def _shrunk(image: Image, card: ModelCard) -> tuple[Image, float]:
+    """A large frame made smaller first, for a warp reads single pixels; and by what factor."""
+    left, _, right, _ = kept_box(card, *image.shape[:2])
+    shrink = (right - left) / card.input_size[1]
+    if shrink < 1.3:
+        return image, 1.0
+    factor = 1 / shrink
+    size = (round(image.shape[1] * factor), round(image.shape[0] * factor))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8), factor
+
+
+def recolour(pixels: Pixels, options: AugmentOptions, rng: Rng) -> Pixels:
+    """Another camera and another light: colour cast, saturation, gamma, contrast, brightness."""
+    if rng.random() < options.colour:
+        cast = (np.eye(3) + rng.normal(0, 0.06, (3, 3))).astype(np.float32)
+        pixels = np.clip(pixels @ cast, 0, 1)
+        grey = pixels.mean(-1, keepdims=True)
+        pixels = np.clip(grey + (pixels - grey) * np.float32(rng.uniform(0, 1.5)), 0, 1)
+        pixels = pixels ** np.float32(np.exp(rng.normal(0, 0.25)))
+        mean = pixels.mean()
+        pixels = (
+            (pixels - mean) * np.float32(np.exp(rng.normal(0, 0.2)))
+            + mean
+            + np.float32(rng.normal(0, 0.08))
+        )
+    if rng.random() < options.grey:
+        pixels = np.broadcast_to(pixels.mean(-1, keepdims=True), pixels.shape).copy()
+    return pixels
+
+
+def spoil(pixels: Pixels, options: AugmentOptions, rng: Rng) -> Pixels:
+    """Blur and noise."""
+    scale = pixels.shape[1] / NOMINAL_HEIGHT
+    if rng.random() < options.blur:
+        sigma = rng.uniform(0.4, 1.4) * scale
+        pixels = np.stack([cv2.GaussianBlur(frame, (0, 0), sigma) for frame in pixels])
+    if rng.random() < options.noise:
+        level = np.float32(abs(rng.normal(0, 0.03)))
+        pixels = pixels + rng.standard_normal(pixels.shape, np.float32) * level
+    return pixels
+
+
+def cut_out(pixels: Pixels, options: AugmentOptions, rng: Rng) -> None:
+    """Hides one rectangle in all frames, in place."""
+    if rng.random() >= options.cut_out:
+        return
+    height, width = pixels.shape[1:3]
+    h, w = (rng.integers(max(side // 12, 1), max(side // 3, 2)) for side in (height, width))
+    top, left = rng.integers(0, height - h + 1), rng.integers(0, width - w + 1)
+    pixels[:, top : top + h, left : left + w] = rng.random(3, np.float32)
+
+
+def swap_background(images: Sequence[Image], masks: Sequence[Image], rng: Rng) -> list[Image]:
+    """The person before another wall: soft patches of colour, the same in all frames."""
+    height, width = images[0].shape[:2]
+    cells = rng.integers(2, 9, 2)
+    coarse = rng.uniform(20, 235, 3) + rng.normal(0, 35, (*cells, 3))
+    wall = cv2.resize(
+        coarse.clip(0, 255).astype(np.float32),
+        (width, height),
+        interpolation=cv2.INTER_CUBIC if rng.random() < 0.5 else cv2.INTER_NEAREST,
+    )
+    swapped = []
+    for image, mask in zip(images, masks, strict=True):
+        if image.shape[:2] != (height, width):  # a cut to a clip of another size
+            wall, (height, width) = cv2.resize(wall, image.shape[1::-1]), image.shape[:2]
+        person = (mask.astype(np.float32) / 255)[..., None]
+        swapped.append(np.asarray(image * person + wall.clip(0, 255) * (1 - person), np.uint8))
+    return swapped

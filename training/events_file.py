@@ -1,0 +1,107 @@
+"""Events written down by hand or by a program: what happens in a recording, and when."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+class DataError(ValueError):
+    """Data that cannot be used; the message names the file and what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class LabelledEvent:
+    """One gesture (or background activity) in a recording. Times in s on the recording's clock.
+
+    `start` to `end`: from the hand's first movement to its rest. `stroke`: the part that makes
+    the gesture, None for background. `held`: until when the gesture is still shown (a hold after
+    the stroke), None where that is the stroke's end. `happened`: when it counts as done, which
+    reaction times are measured from; None where unknown.
+    """
+
+    label: str
+    start: float
+    end: float
+    stroke: tuple[float, float] | None = None
+    held: float | None = None
+    happened: float | None = None
+    style: str = ""
+    held_out_style: bool = False
+
+    @property
+    def done(self) -> float:
+        """When it has happened; the stroke's end or the event's, where nothing better is known."""
+        if self.happened is not None:
+            return self.happened
+        return self.stroke[1] if self.stroke else self.end
+
+
+def read_event_list(path: Path) -> list[LabelledEvent]:
+    """The events of one video, in the order of their starts.
+
+    CSV with the columns label, start, end and perhaps happened (s), or YAML: a list of mappings
+    with the same keys. Raises DataError.
+    """
+    if path.suffix.lower() == ".csv":
+        return read_events(rows_of(path, ("label", "start", "end")), path)
+    try:
+        said = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    if not isinstance(said, list) or not all(isinstance(row, dict) for row in said):
+        raise DataError(f"{path} must be a list of events, each with label, start and end")
+    return read_events(said, path)
+
+
+def read_events(rows: Iterable[Mapping[str, Any]], path: Path) -> list[LabelledEvent]:
+    """Rows with label, start, end and perhaps happened, as events; `path` is for messages."""
+    events = []
+    for row in rows:
+        start, end = seconds(row.get("start"), "start", path), seconds(row.get("end"), "end", path)
+        label = row.get("label")
+        if not label or start is None or end is None or end < start:
+            raise DataError(
+                f"{path}: an event needs a label, a start and an end after it; got {dict(row)}"
+            )
+        events.append(
+            LabelledEvent(
+                str(label),
+                start,
+                end,
+                stroke=(start, end),
+                happened=seconds(row.get("happened"), "happened", path),
+            )
+        )
+    return sorted(events, key=lambda event: event.start)
+
+
+def rows_of(table: Path, needed: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a CSV file with a header that has the `needed` columns. Raises DataError."""
+    try:
+        with table.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise DataError(f"{table} cannot be read: {error.strerror or error}") from error
+    missing = [name for name in needed if not rows or name not in rows[0]]
+    if missing:
+        raise DataError(
+            f"{table} needs rows under a header with the columns {', '.join(needed)}; "
+            f"{', '.join(missing)} is missing"
+        )
+    return rows
+
+
+def seconds(value: Any, key: str, path: Path) -> float | None:
+    """A cell as a number of s, None where it is empty."""
+    if value is None or value == "":
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise DataError(f"{path}: {key} is {value!r}; it must be a number of seconds") from None

@@ -1,0 +1,56 @@
+"""Pictures of a training's curves and of an evaluation's confusions, drawn without a display."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+Curves = Mapping[str, tuple[Sequence[float], Sequence[float]]]  # name: (x, y)
+
+
+def plot_curves(path: Path, panels: Mapping[str, Curves], x_label: str) -> None:
+    """One panel above the other, each with its named curves."""
+    figure = Figure(figsize=(8, 2.6 * len(panels)), layout="constrained")
+    FigureCanvasAgg(figure)
+    for number, (title, curves) in enumerate(panels.items(), 1):
+        axes = figure.add_subplot(len(panels), 1, number)
+        for name, (x, y) in curves.items():
+            axes.plot(x, y, label=name, marker="." if len(x) < 40 else "", linewidth=1)
+        axes.set_title(title, fontsize=10)
+        axes.grid(alpha=0.3)
+        if curves:
+            axes.legend(fontsize=8)
+    axes.set_xlabel(x_label)
+    _save(figure, path)
+
+
+def plot_confusion(path: Path, counts: NDArray[np.int64], labels: Sequence[str], title: str
+                   ) -> None:
+    """`counts` [K, K]: true label by row, answer by column; only labels that occur are drawn."""
+    kept = np.flatnonzero(counts.sum(0) + counts.sum(1))
+    counts, names = counts[np.ix_(kept, kept)], [labels[place] for place in kept.tolist()]
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    side = 2.5 + 0.32 * len(names)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+    axes.set_yticks(range(len(names)), names, fontsize=7)
+    axes.set_xlabel("answer")
+    axes.set_ylabel("truth")
+    axes.set_title(title, fontsize=9)
+    for row, column in zip(*np.nonzero(counts), strict=True):
+        axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=6,
+                  color="white" if shares[row, column] > 0.5 else "black")
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)

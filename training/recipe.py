@@ -1,0 +1,184 @@
+"""Everything about one training in one YAML file."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+
+from models import jester
+from models.card import CardError, ModelCard, card_from_dict
+from training.augment import AugmentOptions
+from training.data import Kind
+from training.sequences import SequenceOptions
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used; the message names the key and what is allowed."""
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """One source of clips. Paths count from the folder where the command is run."""
+
+    kind: Kind = "shards"
+    path: str = ""
+    table: str | None = None  # the CSV of the kind "jester"
+
+
+@dataclass(frozen=True)
+class LossOptions:
+    """Frames are weighed by `sequence`; `pooled` adds the mean logits of a gesture's frames."""
+
+    pooled: float = 0.5
+    label_smoothing: float = 0.05
+
+
+@dataclass(frozen=True)
+class OptimiserOptions:
+    """AdamW with a warm-up and a cosine to `final_share` of the learning rate."""
+
+    batch: int = 12  # sequences a step, of all processes together
+    views: int = 500_000  # sequences in all
+    learning_rate: float = 8e-4
+    final_share: float = 0.01
+    head_factor: float = 2.0  # times the learning rate, for the fresh last layer
+    weight_decay: float = 0.03
+    warmup_steps: int = 100
+    clip_norm: float = 5.0
+    ema: float = 0.998
+    dropout: float = 0.1  # before the last layer
+    frozen: tuple[str, ...] = ("features.0.", "features.1.", "features.2.")  # names begin so
+    frozen_views: int = 60_000
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How it runs; nothing here changes what is learnt, but for rounding."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: what a few timed steps favour
+    threads: int | None = None  # of torch, a process
+    workers: int = 1  # threads that prepare pictures, a process
+    save_every_s: float = 120.0
+    log_every: int = 50  # steps
+    validate_every: int = 1000  # steps
+    validation_clips: int = 400
+    patience: int = 12  # validations without a better one, then it stops
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training. `card` holds fields of the model card; its labels are Jester's unless named."""
+
+    out: str
+    train: tuple[SourceOptions, ...]
+    held_out: tuple[SourceOptions, ...]
+    card: dict[str, Any] = field(default_factory=dict)
+    initial: str | None = None  # a checkpoint to start from: ImageNet in torchvision's layout
+    seed: int = 0
+    sequence: SequenceOptions = field(default_factory=SequenceOptions)
+    augment: AugmentOptions = field(default_factory=AugmentOptions)
+    loss: LossOptions = field(default_factory=LossOptions)
+    optimiser: OptimiserOptions = field(default_factory=OptimiserOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+
+    @property
+    def steps(self) -> int:
+        return max(1, self.optimiser.views // self.optimiser.batch)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in a YAML file. Raises RecipeError."""
+    try:
+        said = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise RecipeError(f"{path} cannot be read: {error}") from error
+    return recipe_from_dict(said)
+
+
+def recipe_from_dict(said: Any) -> Recipe:
+    """A recipe from plain values. Raises RecipeError, which names the nearest known key."""
+    recipe: Recipe = _filled(Recipe, said, "recipe")
+    if recipe.sequence.frames < 4:
+        raise RecipeError("recipe: sequence: frames must be at least 4")
+    if not recipe.train or not recipe.held_out:
+        raise RecipeError("recipe: train and held_out each need at least one source of clips")
+    return recipe
+
+
+def card_of(recipe: Recipe) -> ModelCard:
+    """The card that the recipe's fields and Jester's labels make. Raises RecipeError."""
+    labels = (
+        {}
+        if "labels" in recipe.card
+        else {
+            "labels": jester.ALPHABETICAL,
+            "background": jester.BACKGROUND,
+            "mirrored_pairs": jester.MIRRORED_PAIRS,
+        }
+    )
+    name = Path(recipe.out).name
+    try:
+        card = card_from_dict(
+            {"name": name, "architecture": "mobilenet_v2", **labels, **recipe.card}
+        )
+    except CardError as error:
+        raise RecipeError(f"recipe: {error}") from error
+    if not card.background:
+        raise RecipeError("recipe: card: background must name at least one label, for idle time")
+    if card.shift.direction != "past":
+        raise RecipeError("recipe: card: shift: direction must be 'past'; a stream has no future")
+    return card
+
+
+def _filled(kind: Any, said: Any, where: str) -> Any:
+    """A dataclass from a mapping, its fields checked against their types."""
+    if not isinstance(said, dict):
+        raise RecipeError(f"{where}: expected keys and values, got {said!r}")
+    hints = typing.get_type_hints(kind)
+    for key in said:
+        if key not in hints:
+            near = difflib.get_close_matches(str(key), hints, 1, 0.0)
+            raise RecipeError(f"{where}: unknown key {key!r}; did you mean {near[0]!r}?")
+    for item in dataclasses.fields(kind):
+        bare = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+        if bare and item.name not in said:
+            raise RecipeError(f"{where}: {item.name} is missing")
+    return kind(
+        **{key: _value(hints[key], value, f"{where}: {key}") for key, value in said.items()}
+    )
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    origin, args = get_origin(hint), get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return _filled(hint, value, where)
+    if origin is Literal:
+        if value not in args:
+            raise RecipeError(f"{where} is {value!r}; known: {', '.join(args)}")
+        return value
+    if origin is types.UnionType:
+        return None if value is None else _value(args[0], value, where)
+    if origin is tuple:
+        if not isinstance(value, list | tuple) or (args[-1] is not ... and len(value) != len(args)):
+            length = "" if args[-1] is ... else f" of {len(args)}"
+            raise RecipeError(f"{where} is {value!r}; it must be a list{length}")
+        return tuple(_value(args[0], one, where) for one in value)
+    return _plain(origin or hint, value, where)
+
+
+def _plain(kind: type, value: Any, where: str) -> Any:
+    """A text, a number or a mapping."""
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        known = {int: "a whole number", float: "a number", str: "a text", dict: "keys and values"}
+        raise RecipeError(f"{where} is {value!r}; it must be {known[kind]}")
+    return value

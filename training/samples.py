@@ -1,0 +1,125 @@
+"""Batches for training: the same ones for a seed, whatever the number of processes or threads."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.card import ModelCard
+from training.augment import AugmentOptions, augment, mirrored_places
+from training.data import Clip, Image
+from training.sequences import (
+    SequenceOptions,
+    Shot,
+    Targets,
+    draw_sequence,
+    frame_numbers,
+    targets,
+)
+
+BATCHES_AHEAD = 3
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`inputs` float32 [N, T, 3, h, w]; `places` int64 and `weights` float32, both [N, T]."""
+
+    inputs: Tensor
+    places: Tensor
+    weights: Tensor
+
+
+class Samples:
+    """An endless row of training sequences over `clips`; sample number i is always the same one.
+
+    The clips are dealt out in another order each time round.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        card: ModelCard,
+        sequence: SequenceOptions,
+        augmentation: AugmentOptions,
+        seed: int,
+    ) -> None:
+        self.clips, self.card, self.seed = clips, card, seed
+        self.sequence, self.augmentation = sequence, augmentation
+        self._mirrored = mirrored_places(card)
+
+    def sample(self, number: int) -> tuple[np.ndarray, Targets]:
+        """Inputs float32 [T, 3, h, w] and what is asked of them."""
+        rng = np.random.default_rng([self.seed, 1, number])
+        clip = self.clips[self._clip_number(number)]
+        shots = draw_sequence(clip, self.clips, self.card, self.sequence, rng)
+        asked = [targets(shot.clip, shot.times, self.card, self.sequence) for shot in shots]
+        places = np.concatenate([part.places for part in asked])
+        weights = np.concatenate([part.weights for part in asked])
+        mirrored = bool(rng.random() < self.augmentation.mirror)
+        if mirrored:
+            places = self._mirrored[places]
+        images, masks = _pictures(shots, self.card.background)
+        inputs = augment(images, self.card, self.augmentation, rng, mirrored=mirrored,
+                         masks=masks)
+        return inputs, Targets(places, weights)
+
+    def _clip_number(self, number: int) -> int:
+        turn, place = divmod(number, len(self.clips))
+        return int(_order(self.seed, turn, len(self.clips))[place])
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, turn: int, count: int) -> np.ndarray:
+    """The clips' order [count] in one time round."""
+    return np.random.default_rng([seed, 0, turn]).permutation(count)
+
+
+def batches(
+    samples: Samples, size: int, first_step: int, *, rank: int = 0, world: int = 1, workers: int = 1
+) -> Iterator[Batch]:
+    """Batches from step `first_step` on, without end: `rank`'s share of `size` samples a step.
+
+    `workers` threads work ahead. OpenCV and NumPy let go of the interpreter for most of it.
+    """
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        ahead: deque[list[Future[tuple[np.ndarray, Targets]]]] = deque()
+        step = first_step
+        try:
+            while True:
+                while len(ahead) < BATCHES_AHEAD:
+                    numbers = range(step * size + rank, (step + 1) * size, world)
+                    ahead.append([pool.submit(samples.sample, number) for number in numbers])
+                    step += 1
+                yield _stacked([future.result() for future in ahead.popleft()])
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _stacked(parts: list[tuple[np.ndarray, Targets]]) -> Batch:
+    return Batch(
+        torch.from_numpy(np.stack([inputs for inputs, _ in parts])),
+        torch.from_numpy(np.stack([asked.places for _, asked in parts])),
+        torch.from_numpy(np.stack([asked.weights for _, asked in parts])),
+    )
+
+
+def _pictures(shots: Sequence[Shot], background: Sequence[str]
+              ) -> tuple[list[Image], list[Image] | None]:
+    """The frames of all shots, and their masks if every shot has them."""
+    images: list[Image] = []
+    masks: list[Image] | None = []
+    for shot in shots:
+        numbers = frame_numbers(shot.clip, shot.times, background).tolist()
+        images += shot.clip.read(numbers)
+        if masks is None or shot.clip.read_masks is None:
+            masks = None
+        else:
+            masks += shot.clip.read_masks(numbers)
+    return images, masks
