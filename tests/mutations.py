@@ -34,20 +34,20 @@ MUTATIONS = (
     Mutation("the state is dropped", "models/temporal_shift.py",
              "return torch.cat([*around, cached, x[:, past.stop :]], dim=1), kept",
              "return torch.cat([*around, cached * 0, x[:, past.stop :]], dim=1), kept",
-             "tests/models"),
+             "tests/models/test_networks.py"),
     Mutation("the fold is off by one", "models/temporal_shift.py",
              "return slice(start, start + size)", "return slice(start + 1, start + size + 1)",
-             "tests/models"),
+             "tests/models/test_temporal_shift.py"),
     Mutation("the shift looks into the future", "models/temporal_shift.py",
              "return (1, other) if shift.past_fold", "return (-1, other) if shift.past_fold",
-             "tests/models"),
+             "tests/models/test_temporal_shift.py"),
     Mutation("zero padding goes round", "models/temporal_shift.py",
-             'if padding == "zero":', 'if padding == "none":', "tests/models"),
+             'if padding == "zero":', 'if padding == "none":', "tests/models/test_temporal_shift.py"),
     Mutation("the shift leaves the residual branch", "models/mobilenet_v2.py",
              'self.before_shortcut = shift.placement == "block"', "self.before_shortcut = True",
-             "tests/models"),
+             "tests/models/test_networks.py"),
     Mutation("a checkpoint may run code", "models/weight_files.py",
-             "weights_only=True", "weights_only=False", "tests/models"),
+             "weights_only=True", "weights_only=False", "tests/models/test_checkpoints.py"),
     Mutation("BGR for RGB", "online_tsm/preprocess.py",
              'if card.colour == "rgb" else', 'if card.colour == "bgr" else',
              "tests/online_tsm/test_preprocess.py"),
@@ -56,16 +56,16 @@ MUTATIONS = (
              "left, top, right, bottom = map(round, self.box)",
              "tests/online_tsm/test_preprocess.py"),
     Mutation("rows of a batch are mixed up", "online_tsm/pool.py",
-             "[i])[s.row:s.row + 1]", "[i])[0:1]", "tests/online_tsm"),
+             "[i])[s.row:s.row + 1]", "[i])[0:1]", "tests/online_tsm/test_stream.py"),
     Mutation("a stale graph is used", "online_tsm/graphs.py",
-             "return key.encode() in file.read()", "return True", "tests/online_tsm"),
+             "return key.encode() in file.read()", "return True", "tests/online_tsm/test_engine.py"),
     Mutation("phases share one cache", "online_tsm/stream.py",
              "self._states[turn.phase] = state",
-             "self._states = dict.fromkeys(range(64), state)", "tests/online_tsm"),
+             "self._states = dict.fromkeys(range(64), state)", "tests/online_tsm/test_stream.py"),
     Mutation("a gap does not reset", "online_tsm/phases.py",
              "GAP = 4.0", "GAP = 4e9", "tests/online_tsm/test_phases.py"),
     Mutation("cold frames fire", "online_tsm/stream.py",
-             "events = () if turn.cold else", "events =", "tests/online_tsm"),
+             "events = () if turn.cold else", "events =", "tests/online_tsm/test_stream.py"),
     Mutation("thresholds are ignored", "online_tsm/events.py",
              "enough = top >= self._rise[best] and", "enough =",
              "tests/online_tsm/test_events.py"),
@@ -104,10 +104,10 @@ def main() -> int:
         for name in filter(None, listed.split("\0")):
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, copy / name)
-        tests = sorted({mutation.tests for mutation in MUTATIONS})
-        if not passes(copy, tests):
-            print("the tests fail before anything is broken; mend that first")
-            return 1
+        for tests in sorted({mutation.tests for mutation in MUTATIONS}):
+            if not passes(copy, tests):
+                print(f"{tests} fails before anything is broken; mend that first")
+                return 1
         missed = [mutation.what for mutation in tqdm(MUTATIONS, unit=" mutations")
                   if not caught(copy, mutation)]
     for what in missed:
@@ -125,13 +125,13 @@ def caught(copy: Path, mutation: Mutation) -> bool:
                          f"{mutation.old}")
     path.write_text(text.replace(mutation.old, mutation.new), encoding="utf-8")
     try:
-        return not passes(copy, [mutation.tests])
+        return not passes(copy, mutation.tests)
     finally:
         path.write_text(text, encoding="utf-8")
 
 
-def passes(copy: Path, tests: list[str]) -> bool:
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+def passes(copy: Path, tests: str) -> bool:
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", tests]
     # No bytecode: it is found stale by size and whole seconds only, which a mutation may share.
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     try:
