@@ -56,7 +56,8 @@ def run(flags: argparse.Namespace, started: float) -> int:
 def demo(settings: Settings, started: float) -> None:
     """One run: engine, window or run folder, source, loop, report."""
     engine = open_engine(settings.model or DEFAULT_MODEL, settings.engine, settings.device,
-                         settings.threads, **_model_options(settings))
+                         settings.threads, precision=settings.precision,
+                         **_model_options(settings))
     if engine.note:
         say(engine.note)
     reason = display_available() if settings.display else ""

@@ -13,8 +13,9 @@ from typing import Any, Literal, get_args
 
 import yaml
 
-EngineName = Literal["auto", "onnxruntime", "torch"]
+EngineName = Literal["auto", "onnxruntime", "openvino", "torch"]
 Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["fp32", "bf16"]
 OverlayMode = Literal["off", "compact", "full"]
 Preset = Literal["card", "official"]
 Backend = Literal["auto", "any", "dshow", "msmf", "v4l2", "avfoundation", "ffmpeg", "gstreamer"]
@@ -49,6 +50,7 @@ class Settings:
     trust_checkpoint: bool = False
     engine: EngineName = "auto"
     device: Device = "auto"
+    precision: Precision = "fp32"
     threads: int | None = None
     phases: int | None = None
     preset: Preset = "card"
@@ -152,8 +154,8 @@ def _known(kind: type, data: Any, where: str) -> Mapping[str, Any]:
 
 
 def _check(settings: Settings) -> None:
-    for key, kind in (("engine", EngineName), ("device", Device), ("overlay", OverlayMode),
-                      ("preset", Preset), ("camera.backend", Backend)):
+    for key, kind in (("engine", EngineName), ("device", Device), ("precision", Precision),
+                      ("overlay", OverlayMode), ("preset", Preset), ("camera.backend", Backend)):
         allowed = get_args(kind)
         _require(settings, key, allowed.__contains__, f"one of {', '.join(allowed)}")
     for key in ("trust_checkpoint", "fast", "display", "fullscreen", "dry_run", "verbose"):
@@ -233,6 +235,8 @@ def _model_flags(group: argparse._ArgumentGroup) -> None:
         help="let a checkpoint run code of its maker while it loads")
     add("--engine", choices=get_args(EngineName), help="what runs the network")
     add("--device", choices=get_args(Device), help="where it runs")
+    add("--precision", choices=get_args(Precision),
+        help="bf16: faster and less exact, with --engine openvino (default: fp32)")
     add("--threads", type=int, metavar="N", help="threads of the network on a CPU (default: 1)")
     add("--phases", type=_phases, metavar="N|auto", help="interleaved caches (default: auto)")
     add("--preset", choices=get_args(Preset), help="smoothing by the card, or as the official demo")

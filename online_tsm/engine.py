@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import logging
 import os
 import shutil
 import sys
@@ -21,10 +22,13 @@ from numpy.typing import NDArray
 from models.card import ModelCard
 from models.checkpoints import load_model, read_card, resolve
 
+log = logging.getLogger(__name__)
+
 State = Any  # what one stream's one phase keeps; only the engine that made it can read it
 Array = NDArray[np.float32]
-EngineName = Literal["auto", "onnxruntime", "torch"]
+EngineName = Literal["auto", "onnxruntime", "openvino", "torch"]
 DeviceName = Literal["auto", "cpu", "cuda"]
+Precision = Literal["fp32", "bf16"]
 
 GPU_RUNTIME = '"onnxruntime-gpu[cuda,cudnn]==1.31.1"'  # with the CUDA and cuDNN wheels
 NO_GPU = ("no NVIDIA GPU or driver is visible here, so CUDA cannot be used; use --device cpu, or "
@@ -41,10 +45,10 @@ class Engine(Protocol):
     """One network on one device. It holds no stream's memory: states go in and come out."""
 
     card: ModelCard
-    name: str  # "onnxruntime" or "torch"
+    name: str  # "onnxruntime", "openvino" or "torch"
     device: str  # "cpu" or "cuda"
-    provider: str  # "CPUExecutionProvider", "CUDAExecutionProvider" or "torch"
-    precision: str  # "fp32"
+    provider: str  # "CPUExecutionProvider", "CUDAExecutionProvider", "OpenVINO" or "torch"
+    precision: str  # "fp32" or "bf16"
     threads: int  # CPU threads of one step
     shifted_blocks: int  # after this many steps nothing is left of an older state
     note: str  # one line for the user: what `auto` took, and what would mend a missing GPU
@@ -62,24 +66,36 @@ class Engine(Protocol):
 
 def open_engine(
     model: str | Path, engine: EngineName = "auto", device: DeviceName = "auto",
-    threads: int | None = None, *, overrides: Mapping[str, Any] | None = None,
-    card_file: Path | None = None, trust: bool = False,
+    threads: int | None = None, *, precision: Precision = "fp32",
+    overrides: Mapping[str, Any] | None = None, card_file: Path | None = None, trust: bool = False,
 ) -> Engine:
     """The engine for a model's name or file.
 
-    "auto" takes CUDA where it is really granted (ONNX Runtime's, else torch's) and otherwise ONNX
-    Runtime on the CPU with one thread: with two it is no faster at a camera's pace, and its
-    waiting burns a core. `threads` None is one for ONNX Runtime and torch's own choice for torch.
+    "auto" takes what the benchmark suggested for this machine, if it was asked to; else CUDA where
+    it is really granted (ONNX Runtime's, else torch's) and otherwise ONNX Runtime on the CPU with
+    one thread: with two it is no faster at a camera's pace, and its waiting burns a core.
+    `threads` None is torch's own choice for torch, and one for the others. "bf16" is for OpenVINO
+    alone: faster and less exact, so it is never taken by itself.
     `overrides`, `card_file` and `trust` go to the loading of the model. Raises EngineError,
     CheckpointError or CardError.
     """
     _check_choice("engine", engine, get_args(EngineName))
     _check_choice("device", device, get_args(DeviceName))
+    _check_choice("precision", precision, get_args(Precision))
+    if precision != "fp32" and engine != "openvino":
+        raise EngineError(f"the precision {precision} needs --engine openvino; the others compute "
+                          "in fp32 here")
     if threads is not None and threads < 1:
         raise EngineError(f"threads is {threads}; an engine needs at least 1")
     path = resolve(model)
     given: dict[str, Any] = {"overrides": overrides, "card_file": card_file, "trust": trust}
     load = functools.partial(load_model, path, **given)
+    if engine == device == "auto" and threads is None:
+        suggested = _open_suggested(path, given)
+        if suggested is not None:
+            return suggested
+    if engine == "openvino":
+        return _open_openvino(path, given, device, threads, precision)
     if engine == "torch":
         if path.suffix.lower() == ".onnx":
             raise EngineError(f"{path.name} is an ONNX file, which the engine torch cannot run; "
@@ -154,6 +170,36 @@ def check_step(inputs: Array, states: Sequence[State], size: tuple[int, int]) ->
     if len(inputs) != len(states) or not states:
         raise EngineError(f"a step needs one state an input, got {len(states)} states for "
                           f"{len(inputs)} inputs")
+
+
+def _open_suggested(path: Path, given: Mapping[str, Any]) -> Engine | None:
+    """What the benchmark suggested for this machine; None without that, or where it fails."""
+    from online_tsm.suggestion import kept
+
+    found = kept()
+    if found is None:
+        return None
+    try:
+        opened = open_engine(path, found.engine, found.device, found.threads, **given)
+    except EngineError as error:
+        log.warning("the benchmark suggested %s, which cannot be used: %s", found.engine, error)
+        return None
+    opened.note = (f"{found.engine} on {found.device}, {found.threads} "
+                   f"thread{'s' if found.threads > 1 else ''}, as the benchmark suggested")
+    return opened
+
+
+def _open_openvino(path: Path, given: Mapping[str, Any], device: str, threads: int | None,
+                   precision: str) -> Engine:
+    if importlib.util.find_spec("openvino") is None:
+        raise EngineError("the engine openvino needs the package openvino: pip install openvino")
+    if device == "cuda":
+        raise EngineError("OpenVINO cannot use an NVIDIA GPU; use --device cpu, or --engine "
+                          "onnxruntime")
+    from online_tsm.engine_openvino import open_openvino
+
+    return open_openvino(path, read_card(path, **given), precision, threads,
+                         lambda: load_model(path, **given)[0])
 
 
 def _open_torch(load: Callable[..., tuple[Any, ModelCard]], device: str, threads: int | None

@@ -42,7 +42,7 @@ def test_the_default_config_is_the_default() -> None:
     ("camera: {hight: 3}", "did you mean 'height'?"),
     ("phases: 0", "phases is 0; it must be a whole number of at least 1"),
     ("phases: true", "phases is True"),
-    ("engine: onnx", "engine is 'onnx'; it must be one of auto, onnxruntime, torch"),
+    ("engine: onnx", "engine is 'onnx'; it must be one of auto, onnxruntime, openvino, torch"),
     ("max_seconds: -1", "max_seconds is -1; it must be a number above 0"),
     ("max_seconds: .nan", "max_seconds is nan"),
     ("fast: maybe", "fast is 'maybe'; it must be true or false"),

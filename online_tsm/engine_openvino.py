@@ -1,0 +1,151 @@
+"""The engine on OpenVINO: CPUs, in float32 or, by request, bf16. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import openvino
+
+from models.card import ModelCard
+from models.weight_files import open_graph_file
+from online_tsm.engine import Array, EngineError, State, check_step
+from online_tsm.graphs import check_shared, open_graph
+from online_tsm.pool import Pool, Row, Tensors, together, zeros
+from online_tsm.ports import FLOAT32, Port, state_shapes
+
+HINTS = {"fp32": "f32", "bf16": "bf16"}  # without one, OpenVINO takes bf16 where it can
+
+
+def open_openvino(path: Path, card: ModelCard, precision: str, threads: int | None,
+                  load: Callable[[], Any]) -> OpenVinoEngine:
+    """The engine for an ONNX file, or for a checkpoint by its graph (see graphs.py).
+
+    `load()` gives the torch network, called only if no graph of it is at hand. Raises EngineError.
+    """
+    if precision not in native_precisions():
+        raise EngineError(f"this processor does not compute in {precision}; OpenVINO offers "
+                          f"{', '.join(native_precisions())} here")
+    if path.suffix.lower() == ".onnx":
+        check_shared(path, open_graph_file(path).metadata)
+        model = _read(path)
+    else:
+        model = open_graph(path, card, load, _read)
+    return OpenVinoEngine(model, card, path.name, precision, threads or 1)
+
+
+def native_precisions() -> list[str]:
+    """What this processor computes in: "fp32", and "bf16" where that is built in."""
+    able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return ["fp32", "bf16"] if "BF16" in able else ["fp32"]
+
+
+class _Compiled(NamedTuple):
+    """The network for one number of streams, and the sets of state tensors for it."""
+
+    request: Any
+    pool: Pool
+
+
+class OpenVinoEngine:
+    """A stateful graph compiled by OpenVINO, once for each number of streams. Its steps write
+    into state tensors of a pool."""
+
+    name = "openvino"
+    device = "cpu"
+    provider = "OpenVINO"
+    note = ""
+
+    def __init__(self, model: Any, card: ModelCard, file: str, precision: str, threads: int
+                 ) -> None:
+        """`file` is named in errors. Raises EngineError where graph and card do not fit."""
+        self.card = card
+        self.precision = precision
+        self.threads = threads
+        self._model = model
+        self._shapes = state_shapes(_ports(model.inputs), _ports(model.outputs), card, file)
+        self._fixed_batch = any(port.partial_shape[0].is_static for port in model.inputs)
+        self.shifted_blocks = len(self._shapes)
+        self._zeros = zeros([_tensor(np.zeros((1, *shape), np.float32)) for shape in self._shapes])
+        self._compiled: dict[int, _Compiled] = {}
+
+    def open_state(self) -> State:
+        return self._zeros
+
+    def step(self, inputs: Array, states: Sequence[State]) -> tuple[Array, list[State]]:
+        check_step(inputs, states, self.card.input_size)
+        if self._fixed_batch and len(states) > 1:
+            parts = [self._run(inputs[i:i + 1], states[i:i + 1]) for i in range(len(states))]
+            return np.concatenate([part[0] for part in parts]), [part[1][0] for part in parts]
+        return self._run(inputs, states)
+
+    def _run(self, inputs: Array, states: Sequence[Row]) -> tuple[Array, list[State]]:
+        n = len(states)
+        if n not in self._compiled:
+            self._compiled[n] = self._compile(n)
+        request, pool = self._compiled[n]
+        before, after = together(states, _array, _tensor), pool.take()
+        frames = np.ascontiguousarray(inputs)  # lent to the pass, and must outlive it
+        request.set_input_tensor(0, openvino.Tensor(frames, shared_memory=True))
+        for i in range(self.shifted_blocks):
+            request.set_input_tensor(i + 1, before[i])
+            request.set_output_tensor(i + 1, after.tensors[i])
+        try:
+            request.start_async()  # infer() would copy every output into a dictionary
+            request.wait()
+        except RuntimeError as error:
+            raise EngineError(f"the network failed in OpenVINO: {_last_line(error)}") from error
+        logits = np.array(request.get_output_tensor(0).data)
+        return logits, [Row(after, row, n) for row in range(n)]
+
+    def _compile(self, n: int) -> _Compiled:
+        model = self._model
+        if not self._fixed_batch:
+            model = model.clone()
+            sizes = [(3, *self.card.input_size), *self._shapes]
+            model.reshape({port: [n, *size] for port, size in zip(model.inputs, sizes,
+                                                                  strict=True)})
+        options = {"INFERENCE_PRECISION_HINT": HINTS[self.precision], "NUM_STREAMS": 1,
+                   "INFERENCE_NUM_THREADS": self.threads}
+        try:
+            request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO cannot compile the network: {_last_line(error)}"
+                              ) from error
+        return _Compiled(request, Pool(lambda: self._new_set(n)))
+
+    def _new_set(self, n: int) -> Tensors:
+        return [openvino.Tensor(openvino.Type.f32, [n, *shape]) for shape in self._shapes]
+
+
+def _read(graph: Path | bytes) -> Any:
+    try:
+        return openvino.Core().read_model(graph if isinstance(graph, bytes) else str(graph))
+    except RuntimeError as error:
+        name = "the exported graph" if isinstance(graph, bytes) else str(graph)
+        raise EngineError(f"OpenVINO {openvino.__version__} cannot open {name}: "
+                          f"{_last_line(error)}") from error
+
+
+def _tensor(array: Array) -> Any:
+    """A copy of an array."""
+    return openvino.Tensor(array)
+
+
+def _array(tensor: Any) -> Array:
+    array: Array = tensor.data
+    return array
+
+
+def _ports(nodes: Sequence[Any]) -> list[Port]:
+    return [Port(node.any_name,
+                 [size.get_length() if size.is_static else "?" for size in node.partial_shape],
+                 FLOAT32 if node.element_type == openvino.Type.f32
+                 else node.element_type.get_type_name()) for node in nodes]
+
+
+def _last_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()  # the first ones name OpenVINO's own source files
+    return lines[-1].strip() if lines else type(error).__name__

@@ -1,0 +1,151 @@
+"""The OpenVINO engine against torch and ONNX Runtime; refusals where it is not installed."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pytest
+import torch
+from seeding import seed_weights
+
+from models.build import build_network
+from models.card import ModelCard
+from models.checkpoints import save_model
+from online_tsm.engine import EngineError, open_engine
+from online_tsm.engine_onnx import OnnxEngine, open_session
+from online_tsm.export import export_network
+
+INSTALLED = importlib.util.find_spec("openvino") is not None
+needs_openvino = pytest.mark.skipif(not INSTALLED, reason="openvino is not installed")
+CARD = ModelCard(name="tiny", architecture="mobilenet_v2", labels=("a", "b", "c"),
+                 input_size=(32, 32), resize="whole-frame", width_multiplier=0.25)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return seed_weights(build_network(CARD))
+
+
+@pytest.fixture(scope="module")
+def model(network, tmp_path_factory):
+    path = tmp_path_factory.mktemp("openvino") / "tiny.onnx"
+    path.write_bytes(export_network(network, CARD, "0" * 64))
+    return path
+
+
+@pytest.fixture(scope="module")
+def engine(model):
+    return open_engine(model, "openvino")
+
+
+def frames(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((*shape, 3, 32, 32)).astype(np.float32)
+
+
+def run(engine, clip: np.ndarray) -> np.ndarray:
+    """Logits [T, K] of one stream over a clip [T, 3, h, w]."""
+    state, rows = engine.open_state(), []
+    for frame in clip:
+        logits, (state,) = engine.step(frame[None], [state])
+        rows.append(logits[0])
+    return np.array(rows)
+
+
+@pytest.mark.skipif(INSTALLED, reason="openvino is installed")
+def test_without_openvino_the_command_that_installs_it_is_named(model):
+    with pytest.raises(EngineError, match="pip install openvino"):
+        open_engine(model, "openvino")
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "torch", "auto"])
+def test_bf16_is_for_openvino_alone(model, engine):
+    with pytest.raises(EngineError, match="bf16 needs --engine openvino"):
+        open_engine(model, engine, precision="bf16")
+
+
+@needs_openvino
+def test_streaming_equals_the_clip_in_float32(engine, network):
+    clip = frames(14)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(clip)[None])[0].numpy()
+    assert np.abs(run(engine, clip) - expected).max() < 5e-4
+    assert (engine.name, engine.device, engine.precision, engine.threads) == (
+        "openvino", "cpu", "fp32", 1)
+    assert engine.shifted_blocks == 10
+
+
+@needs_openvino
+def test_the_state_matters(engine):
+    clip = frames(6)
+    without = np.array([run(engine, clip[i:i + 1])[0] for i in range(6)])
+    assert np.abs(run(engine, clip) - without).max(axis=1)[1:].min() > 0.05
+
+
+@needs_openvino
+def test_a_state_that_is_kept_is_never_written_to(engine):
+    clip = frames(8)
+    _, (kept,) = engine.step(clip[:1], [engine.open_state()])
+    expected, (state,) = engine.step(clip[1:2], [kept])
+    copy = expected.copy()
+    for frame in clip[2:]:
+        _, (state,) = engine.step(frame[None], [state])
+    assert (expected == copy).all()
+    assert (engine.step(clip[1:2], [kept])[0] == copy).all()
+
+
+@needs_openvino
+def test_streams_in_a_batch_do_not_leak_change_places_and_reset_alone(engine):
+    clips = frames(3, 6)
+    states = [engine.open_state() for _ in range(3)]
+    rows = []
+    for t in range(6):
+        if t == 3:
+            states[1] = engine.open_state()
+        logits, states = engine.step(clips[:, t].copy(), states)
+        rows.append(logits)
+    together = np.stack(rows, axis=1)
+    assert np.abs(together[0] - run(engine, clips[0])).max() < 1e-4
+    assert np.abs(together[2] - run(engine, clips[2])).max() < 1e-4
+    assert np.abs(together[1, 3:] - run(engine, clips[1, 3:])).max() < 1e-4
+    assert np.abs(together[1, 3:] - run(engine, clips[1])[3:]).max() > 0.01  # it did reset
+
+
+@needs_openvino
+def test_a_steady_stream_uses_its_state_tensors_again(engine):
+    clip = frames(20)
+    states = [engine.open_state() for _ in range(7)]
+    seen = set()
+    for frame in clip:
+        for phase in range(7):
+            _, (states[phase],) = engine.step(frame[None], [states[phase]])
+            seen.add(states[phase].set.tensors[0].data.ctypes.data)
+    assert len(seen) <= 8  # 140 steps, seven phases and a spare one
+
+
+@needs_openvino
+def test_bf16_by_request_is_near(model, network):
+    try:
+        engine = open_engine(model, "openvino", precision="bf16")
+    except EngineError as error:
+        pytest.skip(str(error))
+    clip = frames(8)
+    exact = run(OnnxEngine(open_session(model), CARD, "tiny.onnx"), clip)
+    difference = np.abs(run(engine, clip) - exact).max()
+    assert 1e-4 < difference < 0.25 * np.abs(exact).max()
+
+
+@needs_openvino
+def test_a_checkpoint_is_run_by_its_graph(network, tmp_path, monkeypatch):
+    monkeypatch.setenv("ONLINE_TSM_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "tiny.safetensors"
+    save_model(network, CARD, path)
+    clip = frames(3)
+    assert np.abs(run(open_engine(path, "openvino"), clip)
+                  - run(open_engine(path, "onnxruntime"), clip)).max() < 5e-4
+
+
+@needs_openvino
+def test_a_device_that_it_cannot_use_is_named(model):
+    with pytest.raises(EngineError, match="OpenVINO cannot use an NVIDIA GPU"):
+        open_engine(model, "openvino", "cuda")
