@@ -276,7 +276,8 @@ def test_cuda_agrees_with_the_cpu(checkpoint, engine):
 
 
 @pytest.mark.parametrize(("arguments", "named"), [
-    ({"engine": "tensorrt"}, "unknown engine 'tensorrt'; known: auto, onnxruntime, openvino, torch"),
+    ({"engine": "tensorrt"},
+     "unknown engine 'tensorrt'; known: auto, onnxruntime, openvino, torch"),
     ({"device": "gpu"}, "unknown device 'gpu'; known: auto, cpu, cuda"),
     ({"threads": 0}, "threads is 0"),
     ({"engine": "torch"}, r"tiny\.onnx is an ONNX file, which the engine torch cannot run"),
