@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -24,11 +25,14 @@ from online_tsm.events import Event
 from online_tsm.latency import LatencyLog, LatencyReport, StageClock, machine_info
 from online_tsm.stream import Prediction, Stream
 
+log = logging.getLogger(__name__)
+
 TIMELINE_S = 10.0
 EVENTS_SHOWN = 6
 EVENT_SHOWN_S = 8.0
 NOTE_S = 4.0  # how long a note such as "snapshot saved" stays
 PAUSED_POLL_S = 0.05
+SLOW = 0.9  # of the trained rate: a camera below it is told
 BLANK: NDArray[np.uint8] = np.zeros((480, 640, 3), np.uint8)  # before the first frame
 
 
@@ -53,6 +57,7 @@ class Demo:
         self._mirror = False
         self._paused = False
         self._stopped = False
+        self._warned = False  # of a slow camera, in the log
         self._note, self._note_until = "", 0.0
         self._timeline: deque[tuple[float, str, float]] = deque()
         self._events: deque[Event] = deque(maxlen=EVENTS_SHOWN)
@@ -118,12 +123,13 @@ class Demo:
         prediction = self._stream.step(frame.image, frame.time)
         self._remember(prediction, frame)
         self._sinks.write(frame, prediction)
+        status = source.status or self._slow_camera(source)
         picture = None
         if self._window is not None or self._sinks.recording:
             with self._clock("draw"):
                 self._scene = self._scene_of(frame, prediction, source)
                 picture = self._overlay.annotate(self._scene)
-            self._show(picture, source.status, self._clock)
+            self._show(picture, status, self._clock)
         age = time.perf_counter() - frame.grabbed
         if self._sinks.recording and picture is not None:
             with self._clock("record"):
@@ -161,6 +167,18 @@ class Demo:
         """Nothing new: keep the window alive, say why, and wait so long for a key."""
         if self._window is not None and not self._window.closed:
             self._show(self._overlay.annotate(self._scene), status, StageClock(), wait_s)
+
+    def _slow_camera(self, source: Source) -> str:
+        """A sentence if a live source gives fewer frames than the network was trained at."""
+        trained = self._engine.card.frame_rate
+        if not source.live or source.rate is None or source.rate > SLOW * trained:
+            return ""
+        words = (f"the camera gives {source.rate:.0f} frames a second, the model wants "
+                 f"{trained:.0f}; more light often helps")
+        if not self._warned:
+            self._warned = True
+            log.warning("%s", words)
+        return words
 
     def _pause(self) -> None:
         """Waits while the user wants a pause; a file waits, too, a camera's frames are dropped."""

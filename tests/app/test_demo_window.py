@@ -155,3 +155,14 @@ def test_a_lost_camera_comes_back(start: Callable[..., Running],
     assert "127.0.0.1" in err
     assert "secret" not in written
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(("rate", "told"), [(2.0, True), (15.0, False)])
+def test_a_camera_slower_than_the_model_is_told(start: Callable[..., Running], rate: float,
+                                                told: bool,
+                                                mjpeg: Callable[..., MjpegServer]) -> None:
+    demo = start("", "--source", mjpeg(rate=rate).url, "--no-display", "--no-record")
+    demo.wait_frames(8)
+    demo.process.terminate()
+    _, err = demo.finish()
+    assert ("frames a second, the model wants" in err) == told
