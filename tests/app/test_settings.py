@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import Settings, SettingsError, build, from_flags, read_config
+from models import zoo
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -26,11 +27,10 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
     assert settings.card == {"colour": "rgb", "smoothing": {"rise": 0.7}}
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_shipped_config_loads(path: Path) -> None:
-    if path.stem == "actions":  # a map of another kind, read by app/actions.py
-        return
-    assert build(read_config(path))
+def test_the_config_of_the_official_checkpoint_names_a_model_of_the_zoo() -> None:
+    settings = build(read_config(CONFIGS / "jester_official.yaml"))
+    assert settings.model in zoo.entries()
+    assert settings.preset == "official"
 
 
 def test_the_default_config_is_the_default() -> None:
