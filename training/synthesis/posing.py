@@ -167,7 +167,7 @@ def _torso(body: Array, manner: Manner, times: Array) -> Rotations:
         "spine03": spine,
         "neck01": neck,
         "head": head,
-        "jaw": about(X, 0.22 * talk),
+        "jaw": about(X, 0.15 * talk),
         "orbicularis03.L": lids,
         "orbicularis03.R": lids,
     }

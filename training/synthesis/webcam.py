@@ -11,6 +11,7 @@ from training.synthesis.skeleton import Array, Skeleton, unit
 
 Rng = np.random.Generator
 BRIGHTEST = 0.86
+HAND_RADIUS_M = 0.085
 FACE_M = 0.23  # chin to hairline, to size the face in the picture
 RATES_FPS = (8.0, 10.0, 12.0, 15.0, 25.0, 30.0)
 RATE_SHARES = (0.32, 0.34, 0.2, 0.08, 0.03, 0.03)
@@ -49,8 +50,8 @@ class Webcam:
 def draw_webcam(person_rng: Rng, clip_rng: Rng) -> Webcam:
     """A person's own camera (from their seed) with the settings of one clip."""
     p, c = person_rng, clip_rng
-    dark = c.random() < 0.22
-    shutter = c.uniform(1 / 20, 1 / 11) if dark else c.uniform(1 / 90, 1 / 22)
+    dark = c.random() < 0.16
+    shutter = c.uniform(1 / 24, 1 / 12) if dark else c.uniform(1 / 100, 1 / 26)
     rate = float(c.choice(RATES_FPS, p=RATE_SHARES))
     noise = abs(p.normal(0.008, 0.006)) * (c.uniform(1.8, 4.0) if dark else c.uniform(0.6, 1.4))
     return Webcam(
@@ -98,27 +99,40 @@ def place_camera(skeleton: Skeleton, palms: Array, width: int, height: int, rng:
     half = FACE_M / face_share / 2
     eye = face + np.array([rng.normal(0, 0.05), -distance, rng.uniform(-0.2, 0.14)])
     aspect = width / height
-    aim = np.array([rng.uniform(-0.3, 0.3) * aspect, rng.uniform(0.0, 0.5)]) * half
+    aim = np.array([rng.uniform(-0.25, 0.25) * aspect, rng.uniform(0.0, 0.5)]) * half
     roll = float(rng.normal(0, 0.025))
-    spare = rng.uniform(-0.02, 0.1)
+    # Most people keep the whole hand in view, and near the middle; some let it leave the edge.
+    whole = HAND_RADIUS_M * (1.0 if rng.random() < 0.75 else 0.3)
+    spare = np.array([rng.uniform(0.0, 0.12), rng.uniform(-0.03, 0.05)])
     camera = _camera(eye, face, aim, half, distance, roll)
-    for _ in range(12):
-        if not len(palms):
-            break
-        at = camera.project(palms, width, height) / [width, height]
-        low, high = np.quantile(at, 0.06, axis=0), np.quantile(at, 0.94, axis=0)
+    for _ in range(16 if len(palms) else 0):
+        low, high = _extent(camera, palms, whole, half / distance, width, height)
         over = np.minimum(low - spare, 0) + np.maximum(high - 1 + spare, 0)
         if np.abs(over).max() < 0.02:
             break
-        room = 1 - 2 * spare - (high - low)
-        half = half * 1.06 if (room < 0.02).any() else half
+        if (1 - 2 * spare - (high - low) < 0.02).any() or np.abs(over).max() > 0.15:
+            half = half * 1.05
         # Where the palm leaves the picture to the left, the picture moves left.
         aim = aim + np.array([-over[0] * aspect, over[1]]) * 1.2 * half
-        aim = np.clip(
-            aim, [-0.75 * half * aspect, -0.35 * half], [0.75 * half * aspect, 0.8 * half]
-        )
+        limit = half * np.array([0.75 * aspect, 0.8])
+        aim = np.clip(aim, -limit * [1, 0.45], limit)
         camera = _camera(eye, face, aim, half, distance, roll)
     return camera
+
+
+def _extent(
+    camera: Camera, palms: Array, radius: float, slope: float, width: int, height: int
+) -> tuple[Array, Array]:
+    """Lowest and highest share of the picture (2,) that hands of a radius (metres) reach, but for
+    the extreme twentieth. slope: half the picture's height in metres at one metre."""
+    at = camera.project(palms, width, height) / [width, height]
+    depth = np.maximum(palms @ _forward(camera) - camera.eye @ _forward(camera), 0.05)
+    reach = radius / (2 * slope * depth)[:, None] * [height / width, 1]
+    return np.quantile(at - reach, 0.05, axis=0), np.quantile(at + reach, 0.95, axis=0)
+
+
+def _forward(camera: Camera) -> Array:
+    return unit(camera.target - camera.eye)
 
 
 def _camera(
