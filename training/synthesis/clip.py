@@ -11,8 +11,10 @@ from training.synthesis import rooms, webcam
 from training.synthesis.bake import baked_path
 from training.synthesis.cast import SPLITS, Person
 from training.synthesis.figure import Figure, load_figure, thinned
+from training.synthesis.framing import place_camera
 from training.synthesis.language import Gesture, Pose, Style
-from training.synthesis.motion import Performance, draw_pose, perform
+from training.synthesis.motion import Performance
+from training.synthesis.performing import draw_pose, perform
 from training.synthesis.posing import Manner, bone_matrices, draw_manner
 from training.synthesis.props import holding
 from training.synthesis.renderer import Renderer
@@ -109,10 +111,10 @@ class Studio:
         times = webcam.frame_times(camera_kind, seconds, rng)
         manner = draw_manner(rng, seconds)
         matrices, palms, index = _sub_frame_poses(
-            figure, performances, rest, manner, times, camera_kind.shutter_s
+            figure, performances, rest, manner, times=times, shutter=camera_kind.shutter_s
         )
         watched = _watched_palms(performances, palms, times)
-        camera = webcam.place_camera(figure.skeleton, watched, self.width, self.height, rng)
+        camera = place_camera(figure.skeleton, watched, self.width, self.height, rng)
         room = rooms.backdrop(rng, person.split, self.width, self.height, self.cache)
         self.renderer.set_backdrop(room)
         self.renderer.set_scene(camera, webcam.draw_light(rng))
@@ -172,7 +174,7 @@ def _schedule(
     """All performances on one clock with idle time around them, and the clip's length."""
     clock, parts = float(rng.uniform(*LEAD_S)), []
     for gesture, style, hand in gestures:
-        parts.append(perform(style, hand, rng, clock, rest, gesture.background))
+        parts.append(perform(style, hand, rng, clock, rest, background=gesture.background))
         clock = parts[-1].end + float(rng.uniform(*TRAIL_S))
     return parts, clock
 
@@ -196,6 +198,7 @@ def _sub_frame_poses(
     performances: list[Performance],
     rest: Array,
     manner: Manner,
+    *,
     times: Array,
     shutter: float,
 ) -> tuple[Array, dict[str, Array], NDArray[np.int64]]:

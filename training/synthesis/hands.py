@@ -73,13 +73,13 @@ def finger_rotations(
     for k, finger in enumerate(FINGERS):
         for joint, (along, inward) in enumerate(_finger_directions(shapes, k), start=1):
             name = f"finger{finger}-{joint}.{side}"
-            out[name] = _bone_rotation(skeleton, name, rest.palm, axes, along, inward)
+            out[name] = _bone_rotation(skeleton, name, rest.palm, axes, along=along, inward=inward)
     directions = unit(shapes[:, 9:].reshape(-1, 3, 3))
     inward = np.broadcast_to(np.array([0, 0, 1], np.float32), directions[:, 0].shape)
     for joint in (1, 2, 3):
         name = f"finger1-{joint}.{side}"
         out[name] = _bone_rotation(
-            skeleton, name, rest.palm, axes, directions[:, joint - 1], inward
+            skeleton, name, rest.palm, axes, along=directions[:, joint - 1], inward=inward
         )
     return out
 
@@ -100,7 +100,7 @@ def _finger_directions(shapes: Array, k: int) -> list[tuple[Array, Array]]:
 
 
 def _bone_rotation(
-    skeleton: Skeleton, name: str, rest_palm: Array, axes: Array, along: Array, inward: Array
+    skeleton: Skeleton, name: str, rest_palm: Array, axes: Array, *, along: Array, inward: Array
 ) -> Array:
     i = skeleton.index(name)
     rest = frames(skeleton.tails[i] - skeleton.heads[i], rest_palm)

@@ -4,14 +4,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from training.synthesis.assets import SynthesisError
 from training.synthesis.hands import THUMBS
 from training.synthesis.located import Located, load
+from training.synthesis.values import Range, Triple, read_fingers, read_range, read_triple
 
-Range = tuple[float, float]
-Triple = tuple[Range, Range, Range]
 GESTURES_FOLDER = Path(__file__).parents[1] / "gestures"
 COMMON_FILE = "common.yaml"
 RESTS = ("lap", "desk", "side")  # poses of the common file
@@ -19,14 +16,6 @@ KINDS = ("rest", "raise", "hold", "stroke", "return", "retract")
 SPEEDS = ("smooth", "even", "early", "late")
 HANDS = ("one", "both", "alternate", "none")
 BODY = ("lean", "sway", "turn", "nod", "look", "tilt", "shift", "rise", "talk")
-WORDS = {
-    "out": (1.0, 0.0, 0.0),
-    "in": (-1.0, 0.0, 0.0),
-    "up": (0.0, 1.0, 0.0),
-    "down": (0.0, -1.0, 0.0),
-    "near": (0.0, 0.0, 1.0),
-    "away": (0.0, 0.0, -1.0),
-}
 POSE_KEYS = ("at", "point", "palm", "shape", "elbow", "knuckle", "curl", "spread", "thumb")
 PROPS = ("phone", "cup")
 
@@ -185,72 +174,15 @@ def _read_names(data: Located, names: _Names) -> None:
         names.poses[name] = _pose(data["poses"], name, names)
 
 
-def _range(data: Located, key: str, default: Range | None = None) -> Range:
-    if key not in data:
-        if default is None:
-            raise data.error(f"'{key}' is missing")
-        return default
-    return _as_range(data, key, data[key])
-
-
-def _as_range(data: Located, key: str, value: Any) -> Range:
-    pair = value if isinstance(value, list) else [value, value]
-    if len(pair) != 2 or not all(_is_number(x) for x in pair) or pair[0] > pair[1]:
-        raise data.error(f"'{key}' must be a number or a range [low, high], and is {value!r}", key)
-    return float(pair[0]), float(pair[1])
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _triple(data: Located, key: str, default: Triple | None = None) -> Triple:
-    """Three ranges (out, up, near) from a list, or from words such as `up+0.5*near`."""
-    value = data.get(key)
-    if value is None:
-        if default is None:
-            raise data.error(f"'{key}' is missing")
-        return default
-    if isinstance(value, str):
-        return _from_words(data, key, value)
-    if isinstance(value, list) and len(value) == 3:
-        a, b, c = (_as_range(data, key, item) for item in value)
-        return a, b, c
-    raise data.error(f"'{key}' must be three numbers [out, up, near] or words like 'up+near'", key)
-
-
-def _from_words(data: Located, key: str, text: str) -> Triple:
-    total = np.zeros(3)
-    for term in text.replace(" ", "").split("+"):
-        factor, _, word = term.rpartition("*")
-        try:
-            total += np.array(WORDS[word]) * (float(factor) if factor else 1.0)
-        except (KeyError, ValueError):
-            known = ", ".join(WORDS)
-            raise data.error(f"'{key}': '{term}' is no direction; known: {known}", key) from None
-    x, y, z = (float(v) for v in total)
-    return (x, x), (y, y), (z, z)
-
-
 def _shape(data: Located, base: Shape | None) -> Shape:
     data.only(("knuckle", "curl", "spread", "thumb"))
     thumb = data.get("thumb", base.thumb if base else "side")
     if thumb not in THUMBS:
         known = ", ".join(THUMBS)
         raise data.error(f"'thumb' is {thumb!r}; known: {known}", "thumb")
-    curl = _fingers(data, "curl", base.curl if base else None)
-    knuckle = _fingers(data, "knuckle", curl if "curl" in data or not base else base.knuckle)
-    return Shape(knuckle, curl, _range(data, "spread", base.spread if base else (0, 0)), thumb)
-
-
-def _fingers(data: Located, key: str, default: tuple[Range, ...] | None) -> tuple[Range, ...]:
-    """Four ranges: one number or range for all, or a list of four."""
-    value = data.get(key)
-    if value is None:
-        return default or ((0.0, 0.0),) * 4
-    if isinstance(value, list) and len(value) == 4:
-        return tuple(_as_range(data, key, item) for item in value)
-    return (_as_range(data, key, value),) * 4
+    curl = read_fingers(data, "curl", base.curl if base else None)
+    knuckle = read_fingers(data, "knuckle", curl if "curl" in data or not base else base.knuckle)
+    return Shape(knuckle, curl, read_range(data, "spread", base.spread if base else (0, 0)), thumb)
 
 
 def _pose(parent: Located, key: str, names: _Names) -> Pose:
@@ -282,11 +214,11 @@ def _pose_from(data: Located, names: _Names) -> Pose:
     if shape is None:
         raise data.error("a pose needs a 'shape'")
     return Pose(
-        _triple(data, "at", base.at if base else None),
-        _triple(data, "point", base.point if base else None),
-        _triple(data, "palm", base.palm if base else None),
+        read_triple(data, "at", base.at if base else None),
+        read_triple(data, "point", base.point if base else None),
+        read_triple(data, "palm", base.palm if base else None),
         shape,
-        _range(data, "elbow", base.elbow if base else (0.15, 0.35)),
+        read_range(data, "elbow", base.elbow if base else (0.15, 0.35)),
     )
 
 
@@ -301,18 +233,18 @@ def _style(styles: Located, name: str, names: _Names) -> Style:
     prop = data.get("prop")
     if prop is not None and prop not in PROPS:
         raise data.error(f"'prop' is {prop!r}; known: {', '.join(PROPS)}", "prop")
-    low, high = _range(data, "repeat", (1, 1))
+    low, high = read_range(data, "repeat", (1, 1))
     phases = tuple(_phase(data, entry, names) for entry in _need(data, "phases"))
     return Style(
         name,
-        _range(data, "weight", (1, 1))[0],
+        read_range(data, "weight", (1, 1))[0],
         bool(data.get("held_out", False)),
         hands,
         (int(low), int(high)),
-        _range(data, "event", (0.6, 0.6))[0],
+        read_range(data, "event", (0.6, 0.6))[0],
         phases,
         prop,
-        _range(data, "size", (0.9, 1.1)),
+        read_range(data, "size", (0.9, 1.1)),
     )
 
 
@@ -329,7 +261,7 @@ def _phase(style: Located, entry: Any, names: _Names) -> Phase:
     data.only(keys)
     if data.get("speed", "smooth") not in SPEEDS:
         raise data.error(f"'speed' is {data['speed']!r}; known: {', '.join(SPEEDS)}", "speed")
-    time = _range(data, "time")
+    time = read_range(data, "time")
     if time[0] < 0:
         raise data.error("'time' is in seconds and cannot be negative", "time")
     through = []
@@ -342,11 +274,11 @@ def _phase(style: Located, entry: Any, names: _Names) -> Phase:
         time,
         _pose(data, "to", names) if "to" in data else None,
         tuple(through),
-        _triple(data, "arc") if "arc" in data else None,
+        read_triple(data, "arc") if "arc" in data else None,
         _motion(data),
         str(data.get("speed", "smooth")),
         _body(data),
-        _range(data, "wander", (0, 0))[0],
+        read_range(data, "wander", (0, 0))[0],
     )
 
 
@@ -357,7 +289,7 @@ def _body(phase: Located) -> dict[str, Range]:
     if not isinstance(body, Located):
         raise phase.error("'body' must be a mapping such as {nod: 10}", "body")
     body.only(BODY)
-    return {key: _range(body, key) for key in body}
+    return {key: read_range(body, key) for key in body}
 
 
 def _motion(phase: Located) -> Motion | None:
@@ -373,10 +305,10 @@ def _motion(phase: Located) -> Motion | None:
     zero: Triple = ((0, 0), (0, 0), (0, 0))
     return Motion(
         kinds[0],
-        _range(data, "cycles"),
-        _triple(data, "axis", ((0, 0), (0, 0), (1, 1))),
-        _triple(data, "move", zero),
-        _triple(data, "across", zero),
-        _range(data, "degrees", (0, 0)),
-        _range(data, "depth", (0.5, 0.5)),
+        read_range(data, "cycles"),
+        read_triple(data, "axis", ((0, 0), (0, 0), (1, 1))),
+        read_triple(data, "move", zero),
+        read_triple(data, "across", zero),
+        read_range(data, "degrees", (0, 0)),
+        read_range(data, "depth", (0.5, 0.5)),
     )

@@ -88,13 +88,17 @@ def _vary(rng: np.random.Generator, palette: tuple[tuple[int, int, int], ...]) -
     return np.clip(base * rng.uniform(0.75, 1.1) + rng.normal(0, 10, 3), 5, 250).astype(np.float32)
 
 
-def _box(picture: Image, x: float, y: float, w: float, h: float, colour: Colour) -> None:
+def _box(  # noqa: PLR0917  (a rectangle is x, y, w, h everywhere)
+    picture: Image, x: float, y: float, w: float, h: float, colour: Colour
+) -> None:
     """Fill a rectangle given in pixels, clipped to the picture."""
     y0, x0 = max(int(y), 0), max(int(x), 0)
     picture[y0 : max(int(y + h), 0), x0 : max(int(x + w), 0)] = colour
 
 
-def _shadowed_box(picture: Image, x: float, y: float, w: float, h: float, colour: Colour) -> None:
+def _shadowed_box(  # noqa: PLR0917  (a rectangle is x, y, w, h everywhere)
+    picture: Image, x: float, y: float, w: float, h: float, colour: Colour
+) -> None:
     """A rectangle that stands out of the wall: soft shadow, lit upper and left edge."""
     edge = max(picture.shape[0] / 130, 1)
     y0, x0 = max(int(y + 2 * edge), 0), max(int(x + 2 * edge), 0)

