@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from training.synthesis.assets import SynthesisError
-from training.synthesis.language import load_gesture, load_gestures, resting_poses
+from training.synthesis.language import (
+    GESTURES_FOLDER,
+    load_gesture,
+    load_gestures,
+    resting_poses,
+)
 from training.synthesis.motion import AT, hand_at
 from training.synthesis.performing import draw_pose, perform
 
@@ -134,3 +139,9 @@ def test_strokes_repeat_with_their_way_back(wave):
     )
     kinds = [s.kind for s in performance.segments]
     assert kinds == ["raise", "stroke", "return", "stroke", "return", "stroke", "retract"]
+
+
+def test_the_worked_example_of_the_readme_is_valid(wave):
+    readme = (GESTURES_FOLDER / "README.md").read_text()
+    gesture = load_gesture(wave(readme.split("```yaml\n")[1].split("```")[0]))
+    assert [style.held_out for style in gesture.styles] == [False, True]

@@ -5,7 +5,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,7 @@ class Baker:
         arrays = {**_join(self._parts(person, body)), **skeleton}
         arrays["textures"] = self._textures(person)
         temporary = path.with_suffix(".tmp.npz")
-        np.savez(temporary, **arrays)
+        np.savez(temporary, **cast(dict[str, Any], arrays))
         temporary.replace(path)
         return path
 
@@ -130,9 +130,9 @@ class Baker:
         )
 
 
-def ensure_baked(cache: Path, cast: Sequence[Person]) -> None:
-    """Bake those of a cast who are not baked yet."""
-    missing = [p for p in cast if not baked_path(cache, p).exists()]
+def ensure_baked(cache: Path, wanted: Sequence[Person]) -> None:
+    """Bake those who are not baked yet."""
+    missing = [p for p in wanted if not baked_path(cache, p).exists()]
     if missing:
         baker = Baker(cache)  # takes seconds, so only when somebody is missing
         for person in tqdm(missing, desc="baking people"):
@@ -170,7 +170,7 @@ def _main_bone(mesh: Mesh, names: tuple[str, ...]) -> NDArray[np.str_]:
 
 def _without_bones(mesh: Mesh, names: tuple[str, ...], unseen: tuple[str, ...]) -> Mesh:
     drop = np.array([name.startswith(unseen) for name in _main_bone(mesh, names)])
-    keep = ~drop[mesh.triangles].all(1)
+    keep = np.asarray(~drop[mesh.triangles].all(1))
     return _only(mesh, keep)
 
 
@@ -180,11 +180,11 @@ def _without_hidden(body: Body, cloth: Mesh, hidden: NDArray[np.int64]) -> Mesh:
 
     corners = cloth.points[cloth.triangles]
     samples = np.concatenate([cloth.points, corners.mean(1), (corners[:, 0] + corners[:, 1]) / 2])
-    near = cKDTree(samples).query(body.mesh.points)[0] < UNDER_CLOTH_M
-    covered = near & np.isin(body.base_index, hidden) if len(hidden) else near
+    near = np.asarray(cKDTree(samples).query(body.mesh.points)[0] < UNDER_CLOTH_M)
+    covered = np.asarray(near & np.isin(body.base_index, hidden) if len(hidden) else near)
     bare = np.array([n.startswith(BARE) for n in _main_bone(body.mesh, body.bone_names)])
     covered &= ~bare
-    mesh = _only(body.mesh, ~covered[body.mesh.triangles].all(1))
+    mesh = _only(body.mesh, np.asarray(~covered[body.mesh.triangles].all(1)))
     return _without_bones(mesh, body.bone_names, UNSEEN)
 
 
@@ -211,7 +211,8 @@ def normals(mesh: Mesh) -> NDArray[np.float32]:
     out = np.zeros_like(mesh.points)
     for k in range(3):
         np.add.at(out, mesh.triangles[:, k], face)
-    return (out / (np.linalg.norm(out, axis=1, keepdims=True) + 1e-12)).astype(np.float32)
+    length = np.linalg.norm(out, axis=1, keepdims=True) + 1e-12
+    return np.asarray(out / length, np.float32)
 
 
 def _join(parts: list[tuple[int, Mesh]]) -> dict[str, NDArray[Any]]:

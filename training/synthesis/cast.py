@@ -7,9 +7,10 @@ import numpy as np
 SPLITS = ("train", "heldout")
 TRAIN_PEOPLE, HELDOUT_PEOPLE = 72, 24
 CAST_SEED = 20_107
+Pools = dict[str, dict[str, tuple[str, ...]]]  # split, sex, names
 
 # Only names of MakeHuman's own core set (CC0); the package also holds clothes of other authors.
-SKINS = {
+SKINS: Pools = {
     "train": {
         "male": (
             "young_caucasian_male/young_lightskinned_male_diffuse",
@@ -43,7 +44,7 @@ SKINS = {
         ),
     },
 }
-CLOTHES = {
+CLOTHES: Pools = {
     "train": {
         "male": (
             "male_casualsuit01",
@@ -65,7 +66,7 @@ CLOTHES = {
         "female": ("female_casualsuit02", "male_casualsuit03", "male_casualsuit05"),
     },
 }
-HAIR = {  # only cuts that leave the face free
+HAIR: Pools = {  # only cuts that leave the face free
     "train": {
         "male": ("short02", "short04", "afro01", "none"),
         "female": ("long01", "long01", "Braid01", "afro01", "short04"),

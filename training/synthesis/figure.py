@@ -54,7 +54,7 @@ def load_figure(path: Path) -> Figure:
                 "triangles",
                 "textures",
             )
-            return Figure(*(data[name] for name in names), skeleton)
+            return Figure(**{name: data[name] for name in names}, skeleton=skeleton)
     except (OSError, KeyError, ValueError) as error:
         raise SynthesisError(
             f"The baked person {path} cannot be read ({error}). Delete it and run "

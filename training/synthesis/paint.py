@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from training.synthesis.assets import SynthesisError
 from training.synthesis.cast import Person
 
 SIDE = 512  # pixels of every texture layer
@@ -15,6 +16,8 @@ Image = NDArray[np.uint8]
 def read_texture(path: Path) -> Image:
     """A texture file as (SIDE, SIDE, 4) RGBA uint8, bottom row first as OpenGL wants it."""
     image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise SynthesisError(f"The texture {path} cannot be read. Fetch the assets again.")
     image = cv2.cvtColor(image, cv2.COLOR_BGR2BGRA) if image.shape[2] == 3 else image
     image = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(image[::-1, :, [2, 1, 0, 3]])
@@ -61,17 +64,17 @@ def _pattern_mask(pattern: str, rng: np.random.Generator) -> NDArray[np.float32]
     period = float(rng.uniform(10, 48))
     if pattern == "stripes":
         along = y if rng.random() < 0.7 else x
-        return (along % period < period * rng.uniform(0.2, 0.6)).astype(np.float32)
+        return np.asarray(along % period < period * rng.uniform(0.2, 0.6), np.float32)
     if pattern == "checks":
         lines = (x % period < period / 2).astype(np.float32)
-        return (lines + (y % period < period / 2)) / 2
+        return np.asarray((lines + (y % period < period / 2)) / 2, np.float32)
     if pattern == "two tone":
-        return (y > SIDE * rng.uniform(0.3, 0.7)).astype(np.float32)
+        return np.asarray(y > SIDE * rng.uniform(0.3, 0.7), np.float32)
     if pattern == "print":
         cells = int(rng.integers(10, 40))
         noise = rng.random((cells, cells)).astype(np.float32)
         mask = cv2.resize(noise, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
-        return (mask > rng.uniform(0.5, 0.85)).astype(np.float32)
+        return np.asarray(mask > rng.uniform(0.5, 0.85), np.float32)
     return np.zeros((SIDE, SIDE), np.float32)
 
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from training.synthesis.hands import THUMBS, shape_vector
-from training.synthesis.language import BODY, Motion, Phase, Pose, Range, Shape, Style, Triple
+from training.synthesis.language import BODY, Motion, Phase, Pose, Shape, Style
 from training.synthesis.motion import (
     AT,
     ELBOW,
@@ -18,6 +18,7 @@ from training.synthesis.motion import (
     Segment,
 )
 from training.synthesis.skeleton import Array
+from training.synthesis.values import Range, Triple
 
 Rng = np.random.Generator
 POSE_NOISE, DIRECTION_NOISE, THUMB_NOISE = 0.02, 0.05, 0.05

@@ -50,7 +50,9 @@ def _stack(first: Array, second: NDArray[np.floating]) -> Array:
 
 def _box() -> tuple[Array, Array, NDArray[np.int32]]:
     """Six faces with their own corners, so that the edges stay sharp."""
-    points, normals, triangles = [], [], []
+    points: list[NDArray[np.float64]] = []
+    normals: list[NDArray[np.float64]] = []
+    triangles: list[tuple[int, int, int]] = []
     half = np.array(PHONE_M) / 2
     for axis in range(3):
         for sign in (-1.0, 1.0):
@@ -66,7 +68,9 @@ def _box() -> tuple[Array, Array, NDArray[np.int32]]:
 
 
 def _cylinder() -> tuple[Array, Array, NDArray[np.int32]]:
-    points, normals, triangles = [], [], []
+    points: list[NDArray[np.float64]] = []
+    normals: list[NDArray[np.float64]] = []
+    triangles: list[tuple[int, int, int]] = []
     for i in range(CUP_SIDES):
         angle = 2 * np.pi * i / CUP_SIDES
         ring = np.array([np.cos(angle), np.sin(angle), 0])

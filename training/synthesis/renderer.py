@@ -237,7 +237,8 @@ def _open_context(device: int) -> Any:
     try:
         import moderngl
 
-        return moderngl.create_context(standalone=True, backend="egl", device_index=device)
+        gl: Any = moderngl
+        return gl.create_context(standalone=True, backend="egl", device_index=device)
     except Exception as error:  # the binding raises bare exceptions of several kinds
         raise SynthesisError(
             f"No off-screen OpenGL could be opened ({error}). Install `moderngl` and the EGL "

@@ -57,7 +57,7 @@ def backdrop(
         picture = _panorama_crop(_panorama(cache, name), rng, width, height)
     blur = rng.uniform(0.2, 1.4) * height / 132
     picture = cv2.GaussianBlur(picture, (0, 0), blur)
-    return np.clip(picture * rng.uniform(0.55, 1.05), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture * rng.uniform(0.55, 1.05), 0, 255), np.uint8)
 
 
 def painted_room(rng: np.random.Generator, width: int, height: int) -> Image:
@@ -80,7 +80,8 @@ def painted_room(rng: np.random.Generator, width: int, height: int) -> Image:
     picture = _lit(rng, picture)
     if rng.random() < 0.35:
         _chair(rng, picture)
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.float32)
 
 
 def _vary(rng: np.random.Generator, palette: tuple[tuple[int, int, int], ...]) -> Colour:
@@ -188,7 +189,14 @@ def _door(rng: np.random.Generator, picture: Image, wall: Colour) -> None:
         _shadowed_box(
             picture, x + dw * 0.15, y + h * (0.07 + 0.42 * k), dw * 0.7, h * 0.33, colour * 0.95
         )
-    _box(picture, x + dw * 0.06, y + h * 0.5, dw * 0.07, h * 0.02, np.float32([200, 195, 180]))
+    _box(
+        picture,
+        x + dw * 0.06,
+        y + h * 0.5,
+        dw * 0.07,
+        h * 0.02,
+        np.array([200, 195, 180], np.float32),
+    )
 
 
 def _pictures(rng: np.random.Generator, picture: Image, wall: Colour) -> None:
@@ -210,7 +218,7 @@ def _lamp(rng: np.random.Generator, picture: Image, wall: Colour) -> None:
     x, y, size = rng.uniform(0.05, 0.95) * w, rng.uniform(0.1, 0.5) * h, rng.uniform(0.04, 0.1) * w
     yy, xx = np.mgrid[0:h, 0:w].astype(np.float32)
     glow = np.exp(-((xx - x) ** 2 + (yy - y) ** 2) / (2 * (size * rng.uniform(1.5, 3.5)) ** 2))
-    picture += glow[..., None] * np.float32([90, 75, 45]) * rng.uniform(0.3, 1.2)
+    picture += glow[..., None] * np.array([90, 75, 45], np.float32) * rng.uniform(0.3, 1.2)
     shade = np.array(
         [
             [x - size / 2, y - size / 2],
@@ -220,7 +228,7 @@ def _lamp(rng: np.random.Generator, picture: Image, wall: Colour) -> None:
         ],
         np.int32,
     )
-    _box(picture, x - size * 0.05, y + size / 2, size * 0.1, h, np.float32([50, 45, 40]))
+    _box(picture, x - size * 0.05, y + size / 2, size * 0.1, h, np.array([50, 45, 40], np.float32))
     cv2.fillPoly(picture, [shade], (250.0, 238.0, 205.0))
 
 
@@ -316,4 +324,5 @@ def _panorama_crop(panorama: Image, rng: np.random.Generator, width: int, height
     h, w = panorama.shape[:2]
     map_x = ((longitude / (2 * np.pi) + 0.5) % 1 * w).astype(np.float32)
     map_y = ((0.5 - latitude / np.pi) * h).astype(np.float32)
-    return cv2.remap(panorama, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP)
+    crop = cv2.remap(panorama, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP)
+    return np.asarray(crop, np.float32)

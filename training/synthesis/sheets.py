@@ -22,9 +22,8 @@ CAPTION = (255, 230, 0)
 
 def decoded(clip: Clip) -> list[Picture]:
     """All frames of a clip as RGB uint8 pictures."""
-    return [
-        cv2.imdecode(np.frombuffer(f, np.uint8), cv2.IMREAD_COLOR)[..., ::-1] for f in clip.frames
-    ]
+    pictures = (cv2.imdecode(np.frombuffer(f, np.uint8), cv2.IMREAD_COLOR) for f in clip.frames)
+    return [np.asarray(p, np.uint8)[..., ::-1] for p in pictures]
 
 
 def contact_sheet(clips: list[Clip]) -> Picture:

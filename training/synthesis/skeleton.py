@@ -1,11 +1,12 @@
 """A skeleton at rest, and its forward kinematics over a whole clip at once."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 Rotations = dict[str, Array]
 
 
@@ -26,7 +27,7 @@ class Skeleton:
         return self.names.index(name)
 
     def head(self, name: str) -> Array:
-        return self.heads[self.index(name)]
+        return np.asarray(self.heads[self.index(name)])
 
     def direction(self, start: str, end: str) -> Array:
         """Unit vector (3,) between the heads of two bones."""

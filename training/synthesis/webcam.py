@@ -155,4 +155,5 @@ def _encode(rgb: NDArray[np.uint8], quality: int) -> bytes:
 
 
 def _decode(data: bytes) -> NDArray[np.uint8]:
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    return np.asarray(bgr, np.uint8)[..., ::-1]
