@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from models.card import CardError, ModelCard
+from online_tsm.bilinear import Bilinear
 
 Pixels = NDArray[np.uint8]
 Inputs = NDArray[np.float32]
@@ -26,7 +23,8 @@ class Preprocessor:
     `pre(image)` takes a frame uint8 [H, W, 3] in BGR, [H, W, 4] in BGRA, [H, W, 1] or [H, W] in
     grey, of any size, and gives the network's input float32 [3, height, width] (the card's
     `input_size`). It writes into `out`, or else into one buffer of its own that the next call
-    overwrites. Resized grey levels agree with Pillow's (filter "bilinear") within one level.
+    overwrites. Resized grey levels are those of Pillow (filter "bilinear") before it rounds them,
+    which it does twice, so that they agree within one level.
 
     The kept rectangle lies between pixels in general; it is never rounded to whole ones, which
     would move the picture by up to half a pixel (1.5 grey levels on average).
@@ -42,18 +40,17 @@ class Preprocessor:
         self._scale = 1 / (255 * std)
         self._offset = -np.asarray(card.mean, np.float32) / std
         self._planes = (2, 1, 0) if card.colour == "rgb" else (0, 1, 2)  # of a BGR frame
-        self._resize: _Bilinear | _Area | None = None
+        self._resize: Bilinear | _Area | None = None
         self._buffer = np.empty((3, *self._size), np.float32)
 
     def __call__(self, image: Pixels, out: Inputs | None = None) -> Inputs:
         """The network's input for one frame. Raises FrameError."""
         image = _checked(image)
         out = self._buffer if out is None else _checked_out(out, self._buffer.shape)
-        height, width = image.shape[:2]
-        if self._resize is None or self._resize.source != (height, width):
-            box = kept_box(self._card, height, width)
-            kind = _Bilinear if self._card.filter == "bilinear" else _Area
-            self._resize = kind((height, width), box, self._size)
+        if self._resize is None or self._resize.source != image.shape:
+            box = kept_box(self._card, *image.shape[:2])
+            kind = Bilinear if self._card.filter == "bilinear" else _Area
+            self._resize = kind(image.shape, box, self._size)
         small = self._resize(image)
         for plane, source in enumerate(self._planes):
             pixels = small if small.ndim == 2 else small[:, :, source]
@@ -81,34 +78,13 @@ def kept_box(card: ModelCard, height: int, width: int) -> tuple[float, float, fl
     return 0.0, 0.0, float(width), float(height)
 
 
-@dataclass(frozen=True)
-class _Bilinear:
-    """Pillow's antialiased bilinear resize of `box`, reading only the pixels that it needs."""
-
-    source: tuple[int, int]
-    box: tuple[float, float, float, float]
-    size: tuple[int, int]
-
-    def __call__(self, image: Pixels) -> Pixels:
-        left, top, right, bottom = self.box
-        # Pillow's filter reaches one (shrunk) output pixel past the box on each side.
-        reach_x = math.ceil(max(1.0, (right - left) / self.size[1])) + 1
-        reach_y = math.ceil(max(1.0, (bottom - top) / self.size[0])) + 1
-        x0, y0 = max(0, int(left) - reach_x), max(0, int(top) - reach_y)
-        part = image[y0:math.ceil(bottom) + reach_y, x0:math.ceil(right) + reach_x]
-        height, width = part.shape[:2]
-        box = (left - x0, top - y0, min(right - x0, width), min(bottom - y0, height))
-        picture = Image.fromarray(part)
-        return np.asarray(picture.resize(self.size[::-1], Image.Resampling.BILINEAR, box))
-
-
 class _Area:
     """The mean over each output pixel's share of `box`: OpenCV's INTER_AREA, any box.
 
     OpenCV takes whole pixels only. A box of fractions (a rare frame size) is weighted by hand.
     """
 
-    def __init__(self, source: tuple[int, int], box: tuple[float, float, float, float],
+    def __init__(self, source: tuple[int, ...], box: tuple[float, float, float, float],
                  size: tuple[int, int]) -> None:
         self.source = source
         self._size = size

@@ -1,0 +1,99 @@
+"""Antialiased bilinear resize, as Pillow weights it but without rounding in between, and in less
+than half of Pillow's time.
+
+The resize is separable, so it is two products with banded matrices of weights. Both are taken in
+blocks: a block touches few pixels beside those that it needs, stays in the processor's cache, and
+is too small for a BLAS to start threads, which would wait for the next frame on a core of their
+own.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+BLOCK_MACS = 250_000  # of one product; OpenBLAS keeps to one thread below 262,144
+
+
+class _Block(NamedTuple):
+    """Outputs `first` to `last` (not included) are `weights` times inputs `low` to `high`."""
+
+    first: int
+    last: int
+    low: int
+    high: int
+    weights: Floats
+
+
+class Bilinear:
+    """Resizes `box` (left, top, right, bottom; fractions allowed) of every frame of one size and
+    number of channels to `size` (height, width)."""
+
+    def __init__(self, source: tuple[int, ...], box: tuple[float, float, float, float],
+                 size: tuple[int, int]) -> None:
+        """`source` is a frame's shape, [H, W] or [H, W, 3]."""
+        self.source = source
+        height, width, channels = source[0], source[1], math.prod(source[2:])
+        left, top, right, bottom = box
+        columns = triangle_weights(left, right, size[1], width)
+        used = np.flatnonzero(columns.any(axis=0))
+        self._first, self._end = int(used[0]), int(used[-1]) + 1
+        kept = self._end - self._first
+        self._columns = [  # a transpose is laid out anew once, and not in every product
+            block._replace(weights=np.ascontiguousarray(block.weights.T))
+            for block in _blocks(columns[:, self._first:self._end], channels * size[0])]
+        self._rows = _blocks(triangle_weights(top, bottom, size[0], height), kept * channels)
+        most = max(block.high - block.low for block in self._rows)
+        self._part = np.empty((most, kept, *source[2:]), np.float32)
+        self._squeezed = np.empty((size[0], kept, *source[2:]), np.float32)
+        self._planes = np.empty((channels, size[0], kept), np.float32)
+        self._result = np.empty((channels, *size), np.float32)
+
+    def __call__(self, image: Pixels) -> Floats:
+        """Grey levels float32 [height, width] or [height, width, 3]: a view of a buffer that the
+        next call overwrites, in which each channel lies in one piece."""
+        flat = self._squeezed.reshape(len(self._squeezed), -1)
+        for block in self._rows:
+            part = self._part[:block.high - block.low]
+            np.copyto(part, image[block.low:block.high, self._first:self._end])
+            np.matmul(block.weights, part.reshape(len(part), -1),
+                      out=flat[block.first:block.last])
+        cv2.split(self._squeezed, list(self._planes))
+        high, wide = (a.reshape(-1, a.shape[2]) for a in (self._planes, self._result))
+        for block in self._columns:
+            np.matmul(high[:, block.low:block.high], block.weights,
+                      out=wide[:, block.first:block.last])
+        return self._result[0] if len(self.source) == 2 else self._result.transpose(1, 2, 0)
+
+
+def triangle_weights(start: float, stop: float, n: int, length: int) -> NDArray[np.float64]:
+    """Weights [n, length] by which `length` pixels make `n` equal parts of `start` to `stop`:
+    Pillow's bilinear filter, a triangle that is as wide as the picture shrinks."""
+    step = (stop - start) / n
+    reach = max(step, 1.0)
+    middles = start + (np.arange(n)[:, None] + 0.5) * step
+    weights = np.clip(1 - np.abs(np.arange(length) + 0.5 - middles) / reach, 0, None)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
+def _blocks(weights: NDArray[np.float64], others: int) -> list[_Block]:
+    """A banded matrix [n, length] cut into blocks, each multiplied with `others` columns."""
+    n = len(weights)
+    step = n
+    while True:
+        blocks = []
+        for first in range(0, n, step):
+            last = min(n, first + step)
+            used = np.flatnonzero(weights[first:last].any(axis=0))
+            low, high = int(used[0]), int(used[-1]) + 1
+            part = np.ascontiguousarray(weights[first:last, low:high], np.float32)
+            blocks.append(_Block(first, last, low, high, part))
+        if step == 1 or max(block.weights.size for block in blocks) * others <= BLOCK_MACS:
+            return blocks
+        step -= 1 + step // 16
