@@ -1,0 +1,219 @@
+"""How fast this machine runs a network, beside the anchors, and how far that is from the limit:
+
+    python -m online_tsm.benchmark
+
+Every installed and granted engine, side by side with the official demo's path and with windows
+that are computed anew (anchors.py), hot and at a camera's pace (rounds.py), checked against float32
+(faithful.py), held against the machine's limit (roofline.py), and started afresh (fresh.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import cv2
+
+from models.card import CardError
+from models.checkpoints import DEFAULT_MODEL, CheckpointError, read_card, resolve
+from online_tsm import fresh, quiet, suggestion
+from online_tsm.anchors import REFERENCE, reference_model
+from online_tsm.benchmark_report import BenchmarkError, changes, read_report, table
+from online_tsm.engine import EngineError, EngineName
+from online_tsm.latency import LatencyError
+from online_tsm.machine import machine_info
+from online_tsm.measuring import Plan, Runtime, measure, usable
+from online_tsm.roofline import measured_peaks
+
+FRAME_SIZE = (640, 480)  # width, height of the frames, as most webcams give them
+FRAMES = 64
+ROUNDS, BLOCK = 12, 15
+COLD_STARTS = 5  # of each engine
+
+
+def read_frames(source: str, size: tuple[int, int] = FRAME_SIZE, limit: int = FRAMES
+                ) -> list[Any]:
+    """Frames of a video, spread over all of it, scaled to `size` (width, height) where they are of
+    another: BGR uint8. Raises BenchmarkError."""
+    video = cv2.VideoCapture(source)
+    total = max(int(video.get(cv2.CAP_PROP_FRAME_COUNT)), limit)
+    every = total // limit
+    frames: list[Any] = []
+    for number in range(total):
+        if len(frames) == limit or not video.grab():
+            break
+        if number % every == 0:
+            read, image = video.retrieve()
+            if read:
+                frames.append(image if image.shape[1::-1] == size else cv2.resize(image, size))
+    video.release()
+    if not frames:
+        raise BenchmarkError(f"no frame could be read from {source}; give a video file")
+    return frames
+
+
+def cold_starts(engines: Sequence[Runtime], model: str, repeats: int
+                ) -> list[dict[str, Any]]:
+    """A fresh demo for each engine, in turns: s to the first prediction, peak memory in bytes."""
+    if not repeats:
+        return []
+    found: dict[Runtime, list[tuple[float, float | None]]] = {e: [] for e in engines}
+    for _ in range(repeats):
+        for name, device, precision in engines:
+            found[name, device, precision].append(fresh.cold_start(
+                ["--model", model, "--engine", name, "--device", device,
+                 "--precision", precision]))
+    return [{"engine": name, "device": device, "precision": precision,
+             "median_s": statistics.median(s for s, _ in starts), "min_s": min(starts)[0],
+             "peak_memory": starts[-1][1]} for (name, device, precision), starts in found.items()]
+
+
+def best(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The fastest engine whose logits count as float32: at a camera's pace, if that was measured.
+    One stream; an engine that changes a decision is never chosen."""
+    fit = [row for row in rows if not row["anchor"] and row["streams"] == 1
+           and row["faithful"]["faithful"]]
+    return min(fit, key=lambda row: (row["paced"] or row["hot"])["median_ms"], default=None)
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """The whole report, as plain values. Raises one of the errors that `main` tells."""
+    path = resolve(args.model)
+    frames = read_frames(args.source or str(fresh.SAMPLE), args.frame_size)
+    engines = [(name, device, precision) for name, device, precision in usable(path)
+               if args.engines is None or name in args.engines]
+    plan = Plan(frames, args.threads, args.streams, engines, args.rounds, args.block,
+                not args.no_pace)
+    peaks = functools.cache(measured_peaks)
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    networks = []
+    for model in _models(path):
+        print(f"measuring {model.stem} ...", file=sys.stderr, flush=True)
+        networks.append(measure(model, plan, peaks))
+    print("starting afresh ...", file=sys.stderr, flush=True)
+    report = {
+        "date": time.strftime("%Y-%m-%d %H:%M:%S"), "machine": machine_info(), "load": load,
+        "frame_size": list(args.frame_size), "source": Path(args.source or fresh.SAMPLE).name,
+        "rounds": args.rounds, "block": args.block, "networks": networks,
+        "cold_starts": cold_starts(engines, str(path), args.cold_starts),
+        "demo": fresh.demo_stages(args.source, ["--model", str(path)]) if args.source else None,
+    }
+    return {**report, "warnings": warnings(report)}
+
+
+def _models(path: Path) -> list[Path]:
+    """The model, after the full-width network of 224 x 224 that every report holds."""
+    card = read_card(path)
+    same = (card.architecture, card.width_multiplier, card.input_size) == (
+        REFERENCE.architecture, REFERENCE.width_multiplier, REFERENCE.input_size)
+    return [path] if same else [reference_model(), path]
+
+
+def warnings(report: Mapping[str, Any]) -> list[str]:
+    """What a reader of the figures should know."""
+    if quiet.waited_s() is None:
+        return ["warning: this system does not tell whether other programs competed for the "
+                "processor; close them, and look at the spread of the percentiles"]
+    figures = [row[kind] for network in report["networks"] for row in network["rows"]
+               for kind in ("hot", "paced") if row[kind]]
+    clean, blocks = (sum(f[key] for f in figures) for key in ("clean_blocks", "blocks"))
+    return [f"{clean} of {blocks} blocks had the cores for themselves; the others are left out "
+            "where there are enough"] + (
+        ["warning: other programs competed for the processor most of the time; times are too "
+         "high, ratios may be off"] if clean < blocks / 2 else [])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    args = _parser().parse_args(arguments)
+    try:
+        old = read_report(args.compare) if args.compare else None
+        report = run(args)
+        print(table(report))
+        if old is not None:
+            print(changes(old, report))
+        if args.json:
+            args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        if args.plot:
+            _plot(report, args.plot)
+        if args.suggest:
+            _suggest(report)
+    except (BenchmarkError, CardError, CheckpointError, EngineError, LatencyError, RuntimeError,
+            OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _plot(report: Mapping[str, Any], path: Path) -> None:
+    try:
+        from online_tsm.benchmark_plot import draw
+    except ImportError as error:
+        raise BenchmarkError(f"{path}: a plot needs matplotlib: pip install matplotlib") from error
+    draw(report, path)
+
+
+def _suggest(report: Mapping[str, Any]) -> None:
+    row = best(report["networks"][-1]["rows"])
+    if row is None:
+        print("no engine is faithful enough to be suggested; nothing is kept")
+        return
+    path = suggestion.keep(suggestion.suggestion_of(row["engine"], row["device"], row["threads"]))
+    threads = f"{row['threads']} thread{'s' if row['threads'] > 1 else ''}"
+    print(f"fastest faithful engine: {row['name']}. --engine auto takes it from now on "
+          f"({row['engine']}, {row['device']}, {threads}; {path})")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m online_tsm.benchmark",
+        description="Time every engine beside the official demo's path, and hold them against "
+                    "the machine's limit.")
+    add = parser.add_argument
+    add("--model", default=DEFAULT_MODEL, help="a model's name or checkpoint (default: the "
+                                               "shipped one)")
+    add("--engines", nargs="+", choices=get_args(EngineName)[1:],
+        help="only these (default: all that are installed and granted)")
+    add("--threads", nargs="+", type=_positive, default=[1, 2], metavar="N",
+        help="threads of the network on a CPU (default: 1 2)")
+    add("--streams", nargs="+", type=_positive, default=[1], metavar="N",
+        help="streams in one pass (default: 1)")
+    add("--source", metavar="VIDEO", help="real frames from here; the whole demo is timed on it, "
+                                          "too (default: the sample)")
+    add("--frame-size", type=_size, default=FRAME_SIZE, metavar="WxH",
+        help="scale the frames to this (default: 640x480)")
+    add("--rounds", type=_positive, default=ROUNDS, help="blocks of each candidate")
+    add("--block", type=_positive, default=BLOCK, help="frames in a block, at most")
+    add("--no-pace", action="store_true", help="leave out the frames at a camera's pace")
+    add("--cold-starts", type=int, default=COLD_STARTS, metavar="N",
+        help="fresh processes of each engine; 0: none")
+    add("--json", type=Path, metavar="FILE", help="write the report")
+    add("--plot", type=Path, metavar="FILE", help="draw the report")
+    add("--compare", type=Path, metavar="OLD.json", help="show what changed since a report")
+    add("--suggest", action="store_true",
+        help="let --engine auto take the fastest engine that decides as float32 does")
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it as 640x480")
+    return int(width), int(height)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,144 @@
+"""The benchmark's report for people: tables, and what changed since an older one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ANCHORS = {"eager": "(a)", "window": "(b)", "window without shift": "(c)"}
+HEADING = (f"{'':42}{'hot, ms':^21}{'at 30 fps, ms':^21}{'CPU':>6}{'stages, ms':^18}"
+           f"{'times faster than':^21}{'logits':>9}{'same':>7}{'limit':>6}\n"
+           f"{'':42}{'median':>7}{'p90':>7}{'p99':>7}{'median':>7}{'p90':>7}{'p99':>7}{'ms':>6}"
+           f"{'pre':>6}{'net':>6}{'smooth':>6}{'(a)':>7}{'(b)':>7}{'(c)':>7}{'off by':>9}"
+           f"{'labels':>7}{'x':>6}")
+LEGEND = (
+    "(a) eager torch step, Pillow resizes the whole frame; (b) a window of 8 frames, computed anew "
+    "for each frame, shifted both ways; (c) the same without shift.",
+    "logits off by: the largest difference from float32 eager over 64 recurrent steps; same labels:"
+    " share of frames with the same decision; limit: the network's time over its roofline.",
+)
+
+
+class BenchmarkError(ValueError):
+    """A benchmark that cannot be run or compared, in one sentence for the user."""
+
+
+def table(report: Mapping[str, Any]) -> str:
+    """The whole report as text."""
+    parts = [_machine(report)]
+    for network in report["networks"]:
+        parts.append("\n".join([_facts(network), HEADING, *map(_line, network["rows"]),
+                                *_peaks(network["peaks"])]))
+    if report["cold_starts"]:
+        parts.append("\n".join(["fresh process of run_demo.py      first prediction   peak memory",
+                                *map(_cold, report["cold_starts"])]))
+    if report["demo"]:
+        parts.append("\n".join(["whole demo, median ms a stage", *_demo(report["demo"])]))
+    return "\n\n".join([*parts, "\n".join([*LEGEND, *report["warnings"]])]) + "\n"
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """An older report. Raises BenchmarkError for what is none."""
+    try:
+        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        _by_name(report)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BenchmarkError(f"{path} is no report of this benchmark: {error}") from error
+    return report
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Each row that both reports have: times and ratios before and after."""
+    before, after = _by_name(old), _by_name(new)
+    lines = [f"since {old['date']}, on {old['machine']['cpu']}",
+             f"{'':42}{'hot ms':>19}{'at 30 fps ms':>21}{'times faster than (a)':>25}"]
+    for key in after:
+        if key in before:
+            was, now = before[key], after[key]
+            lines.append(f"{key[1]:<42}{_change(_median(was, 'hot'), _median(now, 'hot')):>19}"
+                         f"{_change(_median(was, 'paced'), _median(now, 'paced')):>21}"
+                         f"{_change(was['ratios'].get('eager'), now['ratios'].get('eager')):>25}")
+    gone = [name for network, name in before if (network, name) not in after]
+    return "\n".join([*lines, *(f"{name}: no longer measured" for name in gone)]) + "\n"
+
+
+def _by_name(report: Mapping[str, Any]) -> dict[tuple[str, str], Mapping[str, Any]]:
+    return {(network["name"], row["name"]): row
+            for network in report["networks"] for row in network["rows"]}
+
+
+def _median(row: Mapping[str, Any], kind: str) -> float | None:
+    return row[kind]["median_ms"] if row[kind] else None
+
+
+def _change(was: float | None, now: float | None) -> str:
+    if was is None or now is None:
+        return "-"
+    return f"{was:.2f} > {now:.2f} {(now / was - 1) * 100:+.0f} %"
+
+
+def _machine(report: Mapping[str, Any]) -> str:
+    machine = report["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    return (f"{machine['cpu']}, {machine['cores']} cores, GPU: "
+            f"{'; '.join(machine['gpus']) or 'none'}\n{machine['system']}; {versions}\n"
+            f"{report['date']}; frames {report['frame_size'][0]} x {report['frame_size'][1]} of "
+            f"{report['source']}")
+
+
+def _facts(network: Mapping[str, Any]) -> str:
+    height, width = network["input_size"]
+    accuracy = _accuracy(network["measured"])
+    return (f"{network['name']} ({height} x {width}): {network['macs'] / 1e6:.1f} M MACs, "
+            f"{network['weights'] / 1e6:.2f} M weights, {network['state_bytes'] / 1e3:.0f} kB of "
+            f"state, {network['traffic_bytes'] / 1e6:.1f} MB read and written a frame"
+            + (f"; {accuracy}" if accuracy else ""))
+
+
+def _accuracy(measured: Mapping[str, Any]) -> str:
+    return "; ".join(f"top-1 {value['top1']:.0%} ({name})" for name, value in measured.items()
+                     if isinstance(value, Mapping) and "top1" in value)
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    hot, paced, faithful = row["hot"], row["paced"], row["faithful"]
+    stages = hot["stages_ms"]
+    cells = [f"{row['name']:<42}", *_times(hot), *(_times(paced) if paced else [f"{'-':>7}"] * 3),
+             f"{(paced or hot)['cpu_ms']:6.1f}",
+             *(f"{stages[s]:6.2f}" if s in stages else f"{'-':>6}"
+               for s in ("preprocess", "network", "smoothing")),
+             *(f"{row['ratios'][kind]:7.1f}" if kind in row["ratios"] else f"{'-':>7}"
+               for kind in ANCHORS)]
+    cells += ([f"{faithful['difference']:9.1g}", f"{faithful['agreement']:7.1%}"] if faithful
+              else [f"{'-':>9}", f"{'-':>7}"])
+    cells.append(f"{row['limit']['times_roofline']:6.1f}" if row["limit"] else f"{'-':>6}")
+    return "".join(cells) + _energy(hot)
+
+
+def _times(figures: Mapping[str, Any]) -> list[str]:
+    return [f"{figures[key]:7.2f}" for key in ("median_ms", "p90_ms", "p99_ms")]
+
+
+def _energy(figures: Mapping[str, Any]) -> str:
+    return "".join(f"  {figures[key] * 1e3:.0f} mJ ({key[:3]})" for key in ("cpu_j", "gpu_j")
+                   if key in figures)
+
+
+def _peaks(peaks: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [f"peak of {peak['precision']}, {peak['threads']} thread"
+            f"{'s' if peak['threads'] > 1 else ''}: {peak['macs_per_s'] / 1e9:.0f} G MAC/s; copies "
+            + ", ".join(f"{int(size) / 1e6:.2g} MB at {rate / 1e9:.0f} GB/s"
+                        for size, rate in peak["bytes_per_s"].items()) for peak in peaks]
+
+
+def _cold(start: Mapping[str, Any]) -> str:
+    memory = start["peak_memory"]
+    name = f"{start['engine']} {start['precision']}, {start['device']}"
+    return (f"{name:<34}{start['median_s']:.2f} s (best {start['min_s']:.2f})"
+            + (f"{memory / 1e6:10.0f} MB" if memory else f"{'-':>10}"))
+
+
+def _demo(stages: Mapping[str, Mapping[str, float]]) -> list[str]:
+    return [f"{stage:<12}{row['median']:8.2f}" for stage, row in stages.items()]

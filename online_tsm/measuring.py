@@ -1,0 +1,199 @@
+"""Everything about one network on this machine: times, ratios, faithfulness, distance to the limit.
+
+Anchors and candidates share the network, the frames and the process.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+
+from models.card import ModelCard
+from models.checkpoints import load_model
+from online_tsm.anchors import anchors
+from online_tsm.engine import (
+    DeviceName,
+    Engine,
+    EngineError,
+    EngineName,
+    Precision,
+    nvidia_visible,
+    open_engine,
+)
+from online_tsm.faithful import (
+    Faithfulness,
+    compared,
+    eager_logits,
+    engine_logits,
+    network_inputs,
+)
+from online_tsm.graphs import open_graph
+from online_tsm.roofline import Count, Peaks, count, least_s, measured_peaks
+from online_tsm.rounds import PERIOD_S, Block, Candidate, Images, figures, ratio, timed
+from online_tsm.stream import Stream, step_streams
+
+log = logging.getLogger(__name__)
+
+Runtime = tuple[EngineName, DeviceName, Precision]  # engine, device, precision
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured of each network."""
+
+    frames: Images
+    threads: Sequence[int]
+    streams: Sequence[int]
+    engines: Sequence[Runtime]
+    rounds: int
+    block: int
+    paced: bool
+
+
+def usable(path: Path) -> list[Runtime]:
+    """Every engine that is installed and granted here, found by opening each for the model."""
+    wanted: list[Runtime] = [("onnxruntime", "cpu", "fp32"), ("torch", "cpu", "fp32")]
+    if importlib.util.find_spec("openvino") is not None:
+        wanted += [("openvino", "cpu", "fp32"), ("openvino", "cpu", "bf16")]
+    if nvidia_visible():
+        wanted += [("onnxruntime", "cuda", "fp32"), ("torch", "cuda", "fp32")]
+    found = []
+    for engine, device, precision in wanted:
+        try:
+            open_engine(path, engine, device, 1, precision=precision)
+        except EngineError as error:
+            log.warning("not measured: %s", error)
+        else:
+            found.append((engine, device, precision))
+    return found
+
+
+class _Streams:
+    """A candidate's `run`: our own streams on one engine, each with one cache."""
+
+    def __init__(self, engine: Engine, streams: int) -> None:
+        self._streams = [Stream(engine, phases=1) for _ in range(streams)]
+        self._step_s = 1 / engine.card.frame_rate
+        self._frames = 0
+
+    def __call__(self, images: Images) -> Mapping[str, float]:
+        self._frames += 1
+        times = [self._frames * self._step_s] * len(images)
+        predictions = step_streams(self._streams, images, times)
+        return {**predictions[0].stages,
+                **{stage: sum(p.stages[stage] for p in predictions)
+                   for stage in ("preprocess", "smoothing")}}
+
+
+def measure(path: Path, plan: Plan,
+            peaks: Callable[[str, int], Peaks | None] = measured_peaks) -> dict[str, Any]:
+    """Everything about one network, as plain values. Durations in ms, as the keys say."""
+    network, card = load_model(path)
+    counted = count(open_graph(path, card, lambda: network, lambda graph: graph))
+    inputs = network_inputs(card, plan.frames)
+    reference = eager_logits(network, inputs)
+    candidates: list[Candidate] = []
+    faithful: dict[str, Faithfulness] = {}
+    for threads in plan.threads:
+        for streams in plan.streams:
+            candidates += anchors(network, card, threads, streams)
+        for engine in _engines(path, plan, threads):
+            same = compared(engine_logits(engine, inputs), reference)
+            for streams in plan.streams:
+                candidate = _candidate(engine, streams)
+                candidates.append(candidate)
+                faithful[candidate.name] = same
+    hot = timed(candidates, plan.frames, plan.rounds, plan.block)
+    steps = [c for c in candidates if c.anchor in ("", "eager")]
+    paced = timed(steps, plan.frames, plan.rounds, plan.block,
+                  period_s=PERIOD_S) if plan.paced else {}
+    precisions = sorted({candidate.precision for candidate in candidates})
+    limits = {(p, t): peaks(p, t) for p in precisions for t in plan.threads}
+    times = _Times(candidates, hot, paced)
+    rows = [{**times.row(c), "faithful": _plain(faithful.get(c.name)),
+             "limit": _limit(c, counted, limits, hot[c.name])} for c in candidates]
+    return {**_facts(card, counted), "rows": rows, "peaks": [
+        {"precision": p, "threads": t, **asdict(found)}
+        for (p, t), found in limits.items() if found is not None]}
+
+
+def _facts(card: ModelCard, counted: Count) -> dict[str, Any]:
+    return {"name": card.name, "input_size": list(card.input_size), "macs": counted.macs,
+            "weights": counted.weights, "state_bytes": 4 * counted.state, "nodes": counted.nodes,
+            "traffic_bytes": 4 * counted.elements, "measured": dict(card.measured)}
+
+
+def _engines(path: Path, plan: Plan, threads: int) -> Iterator[Engine]:
+    for name, device, precision in plan.engines:
+        if device == "cpu" or threads == plan.threads[0]:  # a GPU knows no threads
+            yield open_engine(path, name, device, threads, precision=precision)
+
+
+def _candidate(engine: Engine, streams: int) -> Candidate:
+    where = "" if engine.device == "cpu" else f" {engine.device}"
+    name = f"{engine.name}{where} {engine.precision}, {_count(engine.threads, 'thread')}"
+    if streams > 1:
+        name += f", {streams} streams"
+    return Candidate(name, engine.name, engine.threads, streams, _Streams(engine, streams),
+                     functools.partial(_set_threads, engine.threads), engine.precision,
+                     device=engine.device)
+
+
+def _set_threads(threads: int) -> None:
+    """For what is set for a whole process: torch, and OpenCV's resize."""
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+
+
+@dataclass(frozen=True)
+class _Times:
+    """All candidates with their blocks, hot and paced (some candidates are too slow for that)."""
+
+    candidates: Sequence[Candidate]
+    hot: Mapping[str, list[Block]]
+    paced: Mapping[str, list[Block]]
+
+    def row(self, candidate: Candidate) -> dict[str, Any]:
+        """One candidate's figures, and how many times faster than the anchors it is."""
+        name, streams, paced = candidate.name, candidate.streams, self.paced
+        anchors = {c.anchor: c.name for c in self.candidates
+                   if c.anchor and (c.streams, c.threads) == (streams, candidate.threads)}
+        return {
+            "name": name, "engine": candidate.engine, "device": candidate.device,
+            "threads": candidate.threads, "streams": streams, "precision": candidate.precision,
+            "anchor": candidate.anchor, "hot": figures(self.hot[name], streams),
+            "paced": figures(paced[name], streams) if name in paced else None,
+            "ratios": {kind: ratio(self.hot[anchor], self.hot[name])
+                       for kind, anchor in anchors.items()},
+            "paced_ratio": (ratio(paced[anchors["eager"]], paced[name])
+                            if name in paced and "eager" in anchors else None),
+        }
+
+
+def _plain(faithful: Faithfulness | None) -> dict[str, Any] | None:
+    return None if faithful is None else {**asdict(faithful), "faithful": faithful.faithful}
+
+
+def _limit(candidate: Candidate, counted: Count,
+           limits: Mapping[tuple[str, int], Peaks | None], hot: Sequence[Block]
+           ) -> dict[str, float] | None:
+    """The least time of a pass, and how many times that the network's stage took."""
+    peaks = limits.get((candidate.precision, candidate.threads))
+    if peaks is None or candidate.device != "cpu" or candidate.anchor.startswith("window"):
+        return None
+    compute, roofline = least_s(counted, peaks, candidate.precision, candidate.streams)
+    network = figures(hot)["stages_ms"]["network"]
+    return {"compute_ms": compute * 1e3, "roofline_ms": roofline * 1e3,
+            "times_roofline": network / (roofline * 1e3)}
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" + ("s" if number > 1 else "")

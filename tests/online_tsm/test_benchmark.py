@@ -1,0 +1,270 @@
+"""The benchmark: what it counts, how it drops noise, what it says; never how fast anything is."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from seeding import seed_weights
+from torch.utils.flop_counter import FlopCounterMode
+
+from models.build import build_network
+from models.card import ModelCard
+from models.checkpoints import save_model
+from online_tsm import benchmark, quiet, suggestion
+from online_tsm.anchors import REFERENCE, anchors, official_input
+from online_tsm.benchmark_report import BenchmarkError, changes, read_report, table
+from online_tsm.export import export_network
+from online_tsm.faithful import compared, eager_logits, network_inputs
+from online_tsm.graphs import file_digest
+from online_tsm.measuring import Plan, measure
+from online_tsm.roofline import Count, Layer, Peaks, count, least_s
+from online_tsm.rounds import WARM_FRAMES, Block, Candidate, figures, ratio, timed
+
+CARD = ModelCard(name="tiny", architecture="mobilenet_v2", labels=("a", "b", "c"),
+                 input_size=(32, 32), resize="whole-frame", width_multiplier=0.25)
+PEAKS = Peaks(1e9, {1000: 1e9, 1_000_000: 1e8})
+
+
+def pictures(n: int, height: int = 48, width: int = 64) -> list[np.ndarray]:
+    return list(np.random.default_rng(0).integers(0, 256, (n, height, width, 3), np.uint8))
+
+
+@pytest.fixture(scope="module")
+def network():
+    return seed_weights(build_network(CARD))
+
+
+@pytest.fixture(scope="module")
+def measured(network, tmp_path_factory) -> dict:
+    """One measurement, which the tests share."""
+    path = tmp_path_factory.mktemp("benchmark") / "tiny.safetensors"
+    save_model(network, CARD, path)
+    path.with_suffix(".onnx").write_bytes(export_network(network, CARD, file_digest(path), 1))
+    plan = Plan(pictures(6), [1], [1, 2], [("onnxruntime", "cpu", "fp32"),
+                                           ("torch", "cpu", "fp32")], 2, 3, True)
+    return measure(path, plan, lambda precision, threads: PEAKS)
+
+
+@pytest.fixture
+def report(measured) -> dict:
+    return {"date": "2026-01-31 12:00:00", "networks": [copy.deepcopy(measured)],
+            "cold_starts": [], "demo": None, "frame_size": [64, 48], "source": "pictures",
+            "warnings": [], "machine": {"cpu": "a processor", "cores": 2, "gpus": [],
+                                        "system": "a system", "versions": {"python": "3.11"}}}
+
+
+# The limit.
+
+
+def test_the_full_width_network_counts_as_published():
+    counted = count(export_network(seed_weights(build_network(REFERENCE)), REFERENCE, "0", 1))
+    assert counted.macs == 299_528_832
+    assert counted.state == 27_048
+    assert counted.nodes < 700
+    kinds = [layer.kind for layer in counted.layers]
+    assert (kinds.count("Conv"), kinds.count("Concat"), kinds.count("Gemm")) == (52, 10, 1)
+    least = sum(layer.macs for layer in counted.layers if layer.kind == "Conv")
+    assert counted.macs - least == 1280 * 27
+
+
+def test_the_roofline_takes_the_longer_of_arithmetic_and_traffic_layer_by_layer():
+    layers = (Layer("much arithmetic", "Conv", 4_000_000, 250), Layer("traffic", "Add", 0, 250_000))
+    compute, roofline = least_s(Count(layers, 2, 0, 0), PEAKS)
+    assert compute == pytest.approx(4e-3)
+    assert roofline == pytest.approx(4e-3 + 1_000_000 / 1e8)
+    assert least_s(Count(layers, 2, 0, 0), PEAKS, "bf16")[1] == pytest.approx(4e-3 + 5e-3)
+    assert least_s(Count(layers, 2, 0, 0), PEAKS, streams=2)[0] == pytest.approx(8e-3)
+
+
+# Rounds.
+
+
+def candidate(name: str, run, anchor: str = "") -> Candidate:
+    return Candidate(name, "torch", 1, 1, run, lambda: None, anchor=anchor)
+
+
+def block(seconds: list[float], clean: bool | None) -> Block:
+    return Block(seconds, {"network": seconds}, sum(seconds), {}, clean)
+
+
+def test_blocks_are_interleaved_and_their_first_frames_do_not_count():
+    order: list[str] = []
+
+    def runner(name: str):
+        def run(images):
+            order.append(name)
+            return {"network": 0.001}
+        return run
+
+    results = timed([candidate(n, runner(n)) for n in "ab"], pictures(3), 5, 6)
+    played = order[4:]  # two trials each
+    assert len(played) == 2 * 5 * (6 + WARM_FRAMES)
+    turns = [played[i] for i in range(0, len(played), 6 + WARM_FRAMES)]
+    assert sorted(turns) == ["a"] * 5 + ["b"] * 5
+    assert all(set(turns[i:i + 2]) == {"a", "b"} for i in range(0, 10, 2))
+    assert [len(b.seconds) for b in results["a"]] == [6] * 5
+
+
+def test_paced_frames_begin_at_multiples_of_the_period():
+    starts: list[float] = []
+
+    def run(images):
+        starts.append(time.perf_counter())
+        return {}
+
+    timed([candidate("a", run)], pictures(1), 1, 5, period_s=0.02)
+    assert starts[-1] - starts[2] >= 0.02 * (5 + WARM_FRAMES - 1) - 0.01
+
+
+def test_noisy_blocks_are_left_out_where_enough_are_clean():
+    blocks = [block([0.001], True)] * 3 + [block([0.1], False)] * 5
+    assert figures(blocks)["p99_ms"] == pytest.approx(1)
+    assert figures(blocks)["clean_blocks"] == 3
+    assert figures(blocks[2:])["median_ms"] == pytest.approx(100)  # too few; all count
+    unknown = [block([0.001], None)] * 2 + [block([0.003], None)]
+    assert figures(unknown)["median_ms"] == pytest.approx(1)
+
+
+def test_ratios_are_taken_within_a_round():
+    # The machine slows down tenfold in the middle; the anchor always takes four times as long.
+    slow = [1, 1, 1, 10, 10]
+    anchor = [block([0.004 * s], None) for s in slow]
+    other = [block([0.001 * s], None) for s in slow]
+    assert ratio(anchor, other) == pytest.approx(4)
+    noisy = [block([1.0], False), *anchor[1:]]
+    assert ratio(noisy, other) == pytest.approx(4)
+
+
+def test_a_block_in_which_others_waited_for_a_core_is_noisy():
+    assert quiet.clean(1.0, 1.0005, 0.1) is True
+    assert quiet.clean(1.0, 1.02, 0.1) is False
+    assert quiet.clean(None, None, 0.1) is None
+
+
+# Anchors.
+
+
+def test_the_official_preprocessing_is_pillows_resize_and_centre_crop():
+    image = pictures(1, 480, 640)[0]
+    card = REFERENCE
+    whole = np.asarray(Image.fromarray(image).resize((341, 256), Image.Resampling.BILINEAR))
+    crop = whole[16:240, 58:282] / 255
+    expected = (crop - np.array(card.mean)) / np.array(card.std)
+    made = official_input(card, image)[0].permute(1, 2, 0).numpy()
+    assert np.abs(made - expected).max() < 1e-5
+
+
+def test_the_windows_cost_eight_frames_and_the_step_one(network):
+    counts: dict[str, int] = {}
+    for anchor in anchors(network, CARD, 1, 1):
+        with FlopCounterMode(display=False) as flops:
+            anchor.run(pictures(1))
+        counts[anchor.anchor] = flops.get_total_flops()
+    assert counts["window"] == counts["window without shift"] == 8 * counts["eager"] > 0
+
+
+# Faithfulness.
+
+
+def test_logits_off_and_decisions_changed_are_told(network):
+    inputs = network_inputs(CARD, pictures(4), 10)
+    reference = eager_logits(network, inputs)
+    assert len(reference) == 10
+    assert compared(reference, reference).faithful
+    swapped = reference.copy()
+    swapped[3] = -swapped[3]
+    found = compared(swapped, reference)
+    assert found.agreement == pytest.approx(0.9)
+    assert found.difference == pytest.approx(2 * np.abs(reference[3]).max())
+    assert not found.faithful
+    assert not compared(reference + 0.01, reference).faithful  # same decisions, other numbers
+
+
+# The report.
+
+
+def test_a_network_is_measured_with_its_anchors_streams_and_limit(report):
+    rows = {row["name"]: row for row in report["networks"][0]["rows"]}
+    assert len(rows) == 3 + 1 + 2 * 2
+    row = rows["onnxruntime fp32, 1 thread"]
+    assert row["faithful"]["faithful"]
+    assert set(row["ratios"]) == {"eager", "window", "window without shift"}
+    assert row["ratios"]["eager"] > 0
+    assert set(row["hot"]["stages_ms"]) == {"preprocess", "network", "smoothing"}
+    assert row["paced"]["frames"] == row["hot"]["frames"] == 6
+    assert row["limit"]["roofline_ms"] >= row["limit"]["compute_ms"] > 0
+    assert rows["onnxruntime fp32, 1 thread, 2 streams"]["streams"] == 2
+    assert set(rows["onnxruntime fp32, 1 thread, 2 streams"]["ratios"]) == {"eager"}
+    assert rows["(b) window of 8, both ways, 1 thread"]["paced"] is None
+
+
+def test_the_table_names_every_row_and_the_json_gives_it_back(report, tmp_path):
+    text = table(report)
+    for row in report["networks"][0]["rows"]:
+        assert row["name"] in text
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(report))
+    assert table(read_report(path)) == text
+    new = json.loads(path.read_text())
+    new["networks"][0]["rows"][0]["hot"]["median_ms"] *= 1.5
+    assert "+50 %" in changes(report, new)
+
+
+def test_the_plot_is_drawn(report, tmp_path):
+    from online_tsm.benchmark_plot import draw
+    draw(report, tmp_path / "report.png")
+    assert Image.open(tmp_path / "report.png").size[0] > 800
+
+
+def test_the_fastest_faithful_engine_is_suggested(report, tmp_path, monkeypatch):
+    monkeypatch.setenv("ONLINE_TSM_CACHE", str(tmp_path))
+    rows = report["networks"][0]["rows"]
+    fast = next(row for row in rows if row["name"] == "torch fp32, 1 thread")
+    fast["paced"]["median_ms"] = 1e-6
+    assert benchmark.best(rows) is fast
+    benchmark._suggest(report)
+    assert suggestion.kept() == suggestion.suggestion_of("torch", "cpu", 1)
+    fast["faithful"]["faithful"] = False
+    assert benchmark.best(rows)["name"] == "onnxruntime fp32, 1 thread"
+
+
+@pytest.mark.parametrize(("flags", "named"), [
+    (["--compare", "nowhere.json"], "nowhere.json is no report of this benchmark"),
+    (["--model", "nowhere"], "nowhere is no file"),
+    (["--source", "nowhere.mp4"], "no frame could be read from nowhere.mp4"),
+])
+def test_what_cannot_be_read_is_a_sentence(flags, named, capsys):
+    assert benchmark.main(flags) == 2
+    assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"networks": [{"name": "a"}]}'])
+def test_what_is_no_report_is_refused(text, tmp_path):
+    path = tmp_path / "report.json"
+    path.write_text(text)
+    with pytest.raises(BenchmarkError, match="no report of this benchmark"):
+        read_report(path)
+
+
+def test_frames_are_spread_over_the_video_and_scaled():
+    frames = benchmark.read_frames(str(benchmark.fresh.SAMPLE), (320, 240), 8)
+    assert len(frames) == 8
+    assert all(frame.shape == (240, 320, 3) and frame.dtype == np.uint8 for frame in frames)
+    assert np.abs(frames[0].astype(int) - frames[-1]).max() > 50  # not eight times the same
+
+
+@pytest.mark.slow
+def test_a_fresh_demo_tells_its_first_prediction_and_its_memory():
+    seconds, memory = benchmark.fresh.cold_start([])
+    assert seconds > 0
+    assert memory is None or 10e6 < memory < 2e9
+
+
+def test_a_demo_that_cannot_start_says_why():
+    with pytest.raises(RuntimeError, match="nowhere is no file"):
+        benchmark.fresh.cold_start(["--model", "nowhere"])
