@@ -58,16 +58,16 @@ def draw_webcam(person_rng: Rng, clip_rng: Rng) -> Webcam:
         drop=float(c.choice([0, 0, 0.03])),
         shutter_s=float(min(shutter, 0.9 / rate)),
         lines=int(p.choice([100, 120, 180, 240, 480], p=[0.18, 0.17, 0.2, 0.22, 0.23])),
-        blur=float(p.uniform(0, 0.6)),
+        blur=float(p.uniform(0.3, 0.75)),
         sharpen=float(p.uniform(0, 0.9)) if p.random() < 0.4 else 0.0,
         noise=float(noise),
         grain=float(p.uniform(0.4, 0.9)),
         quality=int(c.uniform(55, 92)),
         level=float(np.clip(c.normal(0.47, 0.07) - 0.05 * dark, 0.25, 0.64)),
         gamma=float(np.exp(p.normal(0, 0.12))),
-        contrast=float(p.uniform(0.95, 1.35)),
+        contrast=float(p.uniform(1.0, 1.45)),
         saturation=float(p.uniform(0.5, 1.25)),
-        pedestal=float(max(0, p.normal(-0.01, 0.025))),
+        pedestal=float(max(0, p.normal(-0.02, 0.025))),
         vignette=float(p.uniform(0, 0.22)),
         white=(1 + p.normal(0, 0.04, 3) + c.normal(0, 0.02, 3)).astype(np.float32),
     )
@@ -89,7 +89,7 @@ def draw_light(rng: Rng) -> Light:
         [np.sin(azimuth) * np.cos(height), -np.cos(azimuth) * np.cos(height), np.sin(height)],
         np.float32,
     )
-    share = rng.beta(1.4, 2.0)
+    share = rng.beta(1.8, 1.8)
     warm = np.array([1 + rng.uniform(-0.1, 0.15), 1, 1 - rng.uniform(-0.1, 0.2)], np.float32)
     screen = np.array([0.85, 0.95, 1.1]) * (rng.uniform(0.1, 0.7) if rng.random() < 0.3 else 0.0)
     tints = np.ones((7, 3), np.float32)
@@ -131,8 +131,7 @@ def spoil(frames: NDArray[np.float32], webcam: Webcam, rng: Rng) -> list[bytes]:
 
 def _one_jpeg(frame: NDArray[np.float32], webcam: Webcam, rng: Rng) -> bytes:
     height, width = frame.shape[:2]
-    if webcam.blur > 0.2:
-        frame = cv2.GaussianBlur(frame, (0, 0), webcam.blur)
+    frame = cv2.GaussianBlur(frame, (0, 0), webcam.blur)  # no lens is sharp to the pixel
     if webcam.sharpen:
         frame = frame + webcam.sharpen * (frame - cv2.GaussianBlur(frame, (0, 0), 1.2))
     noise = rng.standard_normal((height, width, 3), np.float32) * webcam.noise
