@@ -10,7 +10,7 @@ import numpy as np
 
 LABELS = ("left", "right", "stop", "nothing")
 RATE = 12.0  # frames a second
-START_S, STROKE_S, END_S, LAST_S = 0.8, (1.2, 1.9), 2.5, 3.2
+START_S, STROKE_S, HOLD_END, END_S, LAST_S = 0.8, (1.2, 1.9), 2.1, 2.5, 3.2
 
 
 def picture(label: str, time: float, colour: np.ndarray) -> np.ndarray:
@@ -53,7 +53,7 @@ def event(label: str, held_out_style: bool) -> dict[str, object]:
     return {"label": label, "style": "plain", "held_out_style": held_out_style, "hand": "R",
             "start": START_S, "end": END_S, "stroke": STROKE_S, "happened": STROKE_S[1],
             "phases": [["raise", START_S, STROKE_S[0]], ["stroke", *STROKE_S],
-                       ["hold", STROKE_S[1], 2.1], ["retract", 2.1, END_S]]}
+                       ["hold", STROKE_S[1], HOLD_END], ["retract", HOLD_END, END_S]]}
 
 
 def packed(pictures: list[bytes]) -> np.ndarray:
@@ -75,6 +75,6 @@ def toy_recipe(folder: Path, **changes: object) -> dict[str, object]:
                  "mean": [0.5] * 3, "std": [0.5] * 3, "warmup_steps": 2},
         "sequence": {"frames": 6},
         "optimiser": {"batch": 4, "views": 32, "frozen_views": 8, "warmup_steps": 2, "ema": 0.8},
-        "run": {"log_every": 2, "validate_every": 4, "precision": "fp32", "device": "cpu",
+        "run": {"log_every": 2, "validate_every": 8, "precision": "fp32", "device": "cpu",
                 "validation_clips": 8, "save_every_s": 1000.0}}
     return {**said, **changes}

@@ -1,0 +1,117 @@
+"""One interface over shards, Jester's layout, class folders and recordings with a label file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from toy_shards import LABELS, STROKE_S, picture, write_shard
+
+from training.data import (
+    open_clips,
+    read_class_folders,
+    read_jester,
+    read_shards,
+    read_table,
+)
+from training.events_file import DataError, read_event_list
+
+
+def write_video(path: Path, frames: int = 10, rate: float = 10.0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), rate, (32, 24))
+    for number in range(frames):
+        video.write(np.full((24, 32, 3), 20 * number, np.uint8))
+    video.release()
+
+
+def test_a_shards_clips_keep_their_pictures_times_and_events(shards: Path) -> None:
+    clips = read_shards(shards / "train")
+    assert [clip.labels for clip in clips[:4]] == [(label,) for label in LABELS]
+    clip = clips[1]  # "right"
+    (event,) = clip.events
+    assert (event.stroke, event.happened, event.held) == (STROKE_S, STROKE_S[1], 2.1)
+    assert clip.times[12] == pytest.approx(1.0)
+    shown = clip.read([12, 30, 12])  # in any order, also twice
+    assert np.array_equal(shown[0], shown[2])
+    expected = picture("right", float(clip.times[12]), np.array([200, 200, 200]))
+    square = (expected[..., 0] > 100)
+    assert shown[0][square].mean() > 120
+    assert shown[0][~square].mean() < 80
+    assert clip.read_masks is not None
+    assert np.array_equal(clip.read_masks([12])[0] > 0, square)
+    assert read_shards(shards / "heldout")[4].events[0].held_out_style
+
+
+def test_a_cut_off_shard_is_named(tmp_path: Path) -> None:
+    write_shard(tmp_path, ["left"])
+    path = next(tmp_path.glob("*.npz"))
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(DataError, match=r"shard-00000\.npz"):
+        read_shards(tmp_path)
+
+
+def test_jesters_layout(tmp_path: Path) -> None:
+    (tmp_path / "17").mkdir()
+    for number in range(1, 25):
+        cv2.imwrite(str(tmp_path / "17" / f"{number:05d}.jpg"), np.full((24, 32, 3), number * 10))
+    table = tmp_path / "train.csv"
+    table.write_text("17;Thumb Up\n")
+    (clip,) = read_jester(tmp_path, table)
+    assert clip.labels == ("Thumb Up",)
+    assert clip.times[12] == pytest.approx(1.0)  # 12 frames a second
+    assert clip.read([4])[0].mean() == pytest.approx(50, abs=3)
+    table.write_text("18;Thumb Up\n")
+    with pytest.raises(DataError, match=r"line 1.*18"):
+        read_jester(tmp_path, table)
+
+
+def test_class_folders_and_recordings(tmp_path: Path) -> None:
+    write_video(tmp_path / "Thumb Up" / "a.avi")
+    (clip,) = read_class_folders(tmp_path)
+    assert clip.labels == ("Thumb Up",)
+    assert clip.times[-1] == pytest.approx(0.9)
+    assert clip.read([3, 9])[1].mean() == pytest.approx(180, abs=4)
+
+    table = tmp_path / "labels.csv"
+    table.write_text("file,label,start,end\nThumb Up/a.avi,left,0.5,0.8\n"
+                     "Thumb Up/a.avi,right,0.1,0.4\n")
+    (clip,) = read_table(table)
+    assert clip.labels == ("right", "left")
+    assert clip.events[0].stroke == (0.1, 0.4)
+    table.write_text("file,label\nThumb Up/a.avi,left\nThumb Up/none.avi,left\n")
+    with pytest.raises(DataError, match=r"none\.avi"):
+        read_table(table)
+
+
+def test_a_header_that_promises_too_many_frames(tmp_path: Path) -> None:
+    write_video(tmp_path / "x" / "a.avi")
+    (clip,) = read_class_folders(tmp_path)
+    assert np.array_equal(*clip.read([9, 12]))
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("label,start\na,1\n", "end"), ("label,start,end\na,2,1\n", "end after"),
+    ("label,start,end\na,one,2\n", "one")])
+def test_bad_event_lists_are_explained(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_event_list(path)
+
+
+def test_events_in_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "events.yaml"
+    path.write_text("- {label: b, start: 2, end: 3, happened: 2.5}\n- {label: a, start: 0, end: 1}")
+    events = read_event_list(path)
+    assert [event.label for event in events] == ["a", "b"]
+    assert [event.done for event in events] == [1, 2.5]
+
+
+def test_an_empty_source_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no clips"):
+        open_clips("shards", tmp_path)
+    with pytest.raises(DataError, match="table"):
+        open_clips("jester", tmp_path)

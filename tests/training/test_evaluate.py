@@ -1,0 +1,208 @@
+"""Evaluation end to end on toy clips: figures, files, thresholds, and errors for users."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from toy_shards import HOLD_END, LABELS, STROKE_S, picture
+
+from models.card import ModelCard
+from models.checkpoints import read_card, save_model
+from models.network import OnlineNetwork
+from online_tsm.engine import open_engine
+from training.answers import clip_answers, interleaved, judged_span
+from training.data import read_shards
+from training.evaluate import main
+from training.events_file import LabelledEvent
+from training.streams import Recording, padded_times, record, replay
+from training.thresholds import fitted, split_by_person, unreliable
+from training.thresholds import main as thresholds_main
+
+
+@pytest.fixture
+def model(tmp_path: Path, tiny_network: OnlineNetwork, toy_card: ModelCard) -> Path:
+    """A random network that hardly ever says "nothing", and a card that lets it speak."""
+    path = tmp_path / "toy.safetensors"
+    with torch.no_grad():
+        tiny_network.get_parameter("classifier.bias")[LABELS.index("nothing")] -= 8
+    eager = {"rise": 0.3, "fall": 0.2, "margin": 0.0, "window_s": 0.2}
+    save_model(tiny_network, toy_card.replace(smoothing=eager), path)
+    return path
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    """Two clips with a labels.csv, and a long video of them with an event list."""
+    colour = np.array([200, 220, 240])
+    for label in ("left", "right"):
+        video = cv2.VideoWriter(str(tmp_path / f"{label}.avi"),
+                                cv2.VideoWriter_fourcc(*"MJPG"), 12, (32, 24))
+        for number in range(36):
+            video.write(picture(label, number / 12, colour))
+        video.release()
+    (tmp_path / "labels.csv").write_text("file,label,note\nleft.avi,left,x\nright.avi,right,y\n")
+    (tmp_path / "events.csv").write_text("label,start,end,happened\nleft,0.8,2.5,1.9\n")
+    return tmp_path
+
+
+def test_a_folder_of_clips_gives_figures_text_and_pictures(
+        model: Path, videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = videos / "out"
+    answers = videos / "other.csv"
+    answers.write_text("file,first,second,third\nleft.avi,left,stop,right\n"
+                       "right.avi,stop,nothing,right\n")
+    assert main(["--model", str(model), "--clips", str(videos / "labels.csv"), "--out", str(out),
+                 "--engine", "torch", "--compare", "another", str(answers)]) == 0
+    said = json.loads((out / "evaluation.json").read_text())
+    assert said["clips: another"]["top-1"]["value"] == 0.5
+    assert said["clips: another"]["top-3"]["value"] == 1
+    assert {"mean", "last", "spread"} == {  # three ways, told apart
+        word for word in ("mean", "last", "spread") for key in said if f"{word}" in key}
+    assert "another" in capsys.readouterr().out
+    assert (out / "evaluation.txt").read_text().startswith("model toy")
+    assert len(list(out.glob("confusion_*.png"))) == 2
+    assert (out / "answers.csv").read_text().startswith("file,label,first,second,third\nleft.avi")
+
+
+def test_a_long_video_and_shards_give_streaming_figures(model: Path, videos: Path, shards: Path
+                                                        ) -> None:
+    out = videos / "out"
+    assert main(["--model", str(model), "--video", str(videos / "left.avi"), "--events",
+                 str(videos / "events.csv"), "--shards", str(shards / "heldout"), "--most", "6",
+                 "--out", str(out), "--engine", "torch"]) == 0
+    said = json.loads((out / "evaluation.json").read_text())
+    streams = [key for key in said if key.startswith(("stream", "rendered streams"))
+               and "," not in key.removeprefix("rendered streams, ")]
+    assert len(streams) == 3  # the video, seen styles, unseen styles
+    for name in ("precision", "recall", "F1", "Levenshtein accuracy", "reaction time, median",
+                 "reaction time, p90", "false events a minute of background"):
+        assert name in said["stream left.avi"]
+    assert said["rendered clips, unseen styles"]["top-1"]["n"] in (2, 3)
+
+
+def test_clip_accuracy_is_that_of_the_live_stream(model: Path, shards: Path,
+                                                  tiny_network: OnlineNetwork) -> None:
+    """The mean over all phases of a clip is the mean of what the stream says to its frames."""
+    card = read_card(model).replace(warmup_steps=0, frame_rate=6.0)
+    clip = read_shards(shards / "heldout")[0]
+    whole = LabelledEvent("left", float(clip.times[0]), float(clip.times[-1]))
+    clip = dataclasses.replace(clip, events=(whole,))
+    save_model(tiny_network, card, model)
+    live = record(clip, open_engine(model, "torch"), padded=False)
+    assert len(interleaved(clip, whole.start, whole.end, card)) == 2  # 12 frames a second
+    expected = [card.labels[place] for place in np.argsort(-live.logits.mean(0))]
+    (answer,) = clip_answers([clip], tiny_network, card, "mean")
+    assert list(answer.ranking) == expected
+    (answer,) = clip_answers([clip], tiny_network, card, "last")
+    assert list(answer.ranking) == [card.labels[p] for p in np.argsort(-live.logits[-1])]
+    (answer,) = clip_answers([clip], tiny_network, card, "mean", left_out=expected[:1])
+    assert list(answer.ranking[:3]) == expected[1:]
+
+
+def test_where_the_gesture_is_known_only_its_time_is_judged(shards: Path) -> None:
+    (event,) = read_shards(shards / "heldout")[0].events
+    assert judged_span(event) == (STROKE_S[0], HOLD_END)
+    assert judged_span(LabelledEvent("left", 1, 3, stroke=(1.7, 2.6))) == (1, 3)
+
+
+def test_a_replay_fires_what_the_stream_fired(model: Path, shards: Path) -> None:
+    engine = open_engine(model, "torch")
+    fired = 0
+    for clip in read_shards(shards / "heldout"):
+        recording = record(clip, engine, padded=True)
+        assert replay(recording, engine.card) == recording.events
+        fired += len(recording.events)
+        assert recording.span[1] - recording.span[0] > clip.times[-1] + 3  # idle time around it
+        assert np.diff(padded_times(clip)).max() < 0.1
+    assert fired  # or this says nothing
+
+
+def logits_recording(person: str, truth: str, said: str, strength: float) -> Recording:
+    """3 s of "nothing", 1 s in which the network says something, 3 s of "nothing"."""
+    times = np.arange(0, 7, 0.1)
+    logits = np.zeros((len(times), 4), np.float32)
+    logits[:, 3] = 4
+    during = (times >= 3) & (times < 4)
+    logits[during, 3] = 0
+    logits[during, LABELS.index(said)] = strength
+    happened = (LabelledEvent(truth, 2.8, 4.0, stroke=(3, 4)),) if truth else ()
+    return Recording(said, person, happened, (), (0.0, 7.0), times,
+                     np.zeros(len(times), bool), logits)
+
+
+def test_thresholds_part_true_from_false_and_unreliable_classes_go(toy_card: ModelCard) -> None:
+    """"left" is said surely when true and weakly when false; "stop" is said at random."""
+    recordings = []
+    for number in range(12):
+        person = f"p{number % 4}"
+        recordings += [logits_recording(person, "left", "left", 5),
+                       logits_recording(person, "", "left", 2),
+                       logits_recording(person, "right", "right", 3),
+                       logits_recording(person, "stop", "stop", 4),
+                       logits_recording(person, "", "stop", 4),
+                       logits_recording(person, "", "stop", 4)]
+    fitting, judging = split_by_person(recordings)
+    assert {r.person for r in fitting} == {"p0", "p2"}
+    assert {r.person for r in judging} == {"p1", "p3"}
+    card = fitted(fitting, toy_card)
+    sure, weak = (float(torch.tensor([a, 0.0, 0, 0]).softmax(0)[0]) for a in (5, 2))
+    assert weak < card.smoothing.thresholds["left"] < sure
+    assert card.smoothing.thresholds["right"] < float(
+        torch.tensor([3.0, 0, 0, 0]).softmax(0)[0])
+    assert unreliable(judging, card) == ["stop"]
+    assert unreliable(judging, toy_card.replace(smoothing={"rise": 0.6})) == ["left", "stop"]
+
+
+def test_the_fitted_card_travels_in_the_file(model: Path, shards: Path, tmp_path: Path,
+                                             capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "fitted.safetensors"
+    assert thresholds_main(["--model", str(model), "--shards", str(shards / "heldout"), "--out",
+                            str(out)]) == 0
+    card = read_card(out)
+    assert "rendered streams" in card.measured
+    assert "precision" in capsys.readouterr().out
+    assert set(card.smoothing.disabled) <= {"left", "right", "stop"}
+
+
+@pytest.mark.parametrize(("flags", "message"), [
+    (["--clips", "none.csv"], "none.csv"), (["--model", "nobody", "--clips", "x.csv"], "nobody"),
+    (["--video", "none.mp4", "--events", "none.yaml"], "none")])
+def test_errors_are_sentences(model: Path, flags: list[str], message: str,
+                              capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--model", str(model), "--engine", "torch", *flags]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert message in said
+
+
+@pytest.mark.parametrize("flags", [[], ["--video", "v.mp4"], ["--compare", "a", "b.csv"]])
+def test_flags_that_do_not_belong_together(flags: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(flags)
+
+
+def test_a_label_that_the_model_lacks_is_named(model: Path, videos: Path,
+                                               capsys: pytest.CaptureFixture[str]) -> None:
+    table = videos / "labels.csv"
+    table.write_text(table.read_text().replace(",right,", ",Thumb Up,"))
+    assert main(["--model", str(model), "--clips", str(table), "--engine", "torch"]) == 2
+    assert "'Thumb Up'" in capsys.readouterr().err
+
+
+REAL = Path(__file__).parents[3] / "shared" / "real_clips"
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real clips are not here")
+def test_the_real_clips_can_be_read() -> None:
+    """Development only: never trained on, never fitted on."""
+    from training.data import read_table
+
+    clips = read_table(REAL / "labels.csv")
+    assert len(clips) == 19
+    assert all(len(clip.read([0, len(clip.times) - 1])) == 2 for clip in clips)
