@@ -136,6 +136,8 @@ def test_ratios_are_taken_within_a_round():
     anchor = [block([0.004 * s], None) for s in slow]
     other = [block([0.001 * s], None) for s in slow]
     assert ratio(anchor, other) == pytest.approx(4)
+    uneven = [block([s], None) for s in (8, 2, 1)], [block([s], None) for s in (2, 1, 8)]
+    assert ratio(*uneven) == 2  # of 4, 2 and 1/8
     noisy = [block([1.0], False), *anchor[1:]]
     assert ratio(noisy, other) == pytest.approx(4)
 
@@ -161,7 +163,10 @@ def test_the_official_preprocessing_is_pillows_resize_and_centre_crop():
 
 def test_the_windows_cost_eight_frames_and_the_step_one(network):
     counts: dict[str, int] = {}
+    assert network.shift.direction == "past"
     for anchor in anchors(network, CARD, 1, 1):
+        both = anchor.run._network.shift.direction == "both"
+        assert both == (anchor.anchor == "window")
         with FlopCounterMode(display=False) as flops:
             anchor.run(pictures(1))
         counts[anchor.anchor] = flops.get_total_flops()
@@ -183,6 +188,8 @@ def test_logits_off_and_decisions_changed_are_told(network):
     assert found.difference == pytest.approx(2 * np.abs(reference[3]).max())
     assert not found.faithful
     assert not compared(reference + 0.01, reference).faithful  # same decisions, other numbers
+    near = np.array([[1, 1.0001]], np.float32)
+    assert not compared(near[:, ::-1], near).faithful  # same numbers, another decision
 
 
 # The report.
