@@ -34,8 +34,10 @@ class LiveSource:
     capture run in the thread. If nothing comes at first within `patience_s` seconds, iterating
     raises what `explain` returns. Once there was a frame, a loss is never an error: `status`
     tells it, the thread tries again after growing pauses, and the frame after it raises `epoch`.
-    `darkness` is the status while all pictures are black. `exit_s` is how long the interpreter
-    waits at exit for a thread that still hangs in a driver or a socket.
+    So does a change of size; of a stream it shows only after a reconnection, since OpenCV scales
+    all pictures of one connection to the size of the first. `darkness` is the status while all
+    pictures are black. `exit_s` is how long the interpreter waits at exit for a thread that still
+    hangs in a driver or a socket.
     """
 
     live = True
@@ -68,6 +70,7 @@ class LiveSource:
         self._light = Darkness(darkness or f"the pictures from {name} are black")
         self._grabs = 0
         self._newest_epoch = -1  # the first connection makes it 0
+        self._shape: tuple[int, ...] = ()  # of the newest frame
         self._ended: float | None = None  # when close() was called
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         # A daemon thread that returns from OpenCV while Python is going down aborts the process.
@@ -95,14 +98,14 @@ class LiveSource:
         None where there is too little to tell.
         """
         with self._news:
-            return measured_rate(list(self._times), self._ended or time.monotonic())
+            return measured_rate(list(self._times), self._ended or time.perf_counter())
 
     @property
     def status(self) -> str:
         with self._news:
             if self._trouble:
                 return self._trouble
-            silence = time.monotonic() - self._times[-1]
+            silence = time.perf_counter() - self._times[-1]
             if silence > STALL_S:
                 return f"no picture from {self.name} for {silence:.0f} s"
             return self._light.status
@@ -115,7 +118,7 @@ class LiveSource:
 
     def close(self) -> None:
         """Ends the thread, or leaves it behind if it does not come back within a second."""
-        self._ended = self._ended or time.monotonic()
+        self._ended = self._ended or time.perf_counter()
         self._stop.set()
         with self._news:
             self._news.notify_all()
@@ -136,14 +139,14 @@ class LiveSource:
                 self._news.notify_all()
 
     def _stay_connected(self) -> None:
-        patient_until = time.monotonic() + self._patience_s
+        patient_until = time.perf_counter() + self._patience_s
         ever, tries = False, 0
         while True:
             delivered = self._follow(self._connect())
             if self._stop.is_set():
                 return
             ever, tries = ever or delivered, 0 if delivered else tries
-            if not ever and time.monotonic() >= patient_until:
+            if not ever and time.perf_counter() >= patient_until:
                 raise self._explain()
             if delivered:
                 logger.warning("%s lost", self.name)
@@ -159,13 +162,13 @@ class LiveSource:
         frames = damaged = 0
         try:
             while damaged < MOST_DAMAGED and not self._stop.is_set() and capture.grab():
-                moment, grabbed = time.monotonic(), time.perf_counter()
+                grabbed = time.perf_counter()
                 ok, image = capture.retrieve()
                 if not ok:
                     damaged += 1
                     continue
                 damaged = 0
-                self._put(Frame(image, moment, self._grabs, grabbed), first=frames == 0)
+                self._put(Frame(image, grabbed, self._grabs, grabbed), first=frames == 0)
                 frames += 1
         except cv2.error as error:
             logger.info("%s: %s", self.name, error)
@@ -175,7 +178,8 @@ class LiveSource:
 
     def _put(self, frame: Frame, first: bool) -> None:
         with self._news:
-            self._newest_epoch += first
+            self._newest_epoch += first or frame.image.shape != self._shape
+            self._shape = frame.image.shape
             self.dropped += self._slot is not None
             self._slot = frame
             self._grabs += 1

@@ -26,9 +26,9 @@ class NoCameraError(SourceError):
 class Frame:
     """One picture: uint8 [H, W, 3], blue first.
 
-    `time` is in seconds: of a file the presentation time, of a live source the monotonic time of
-    the grab. `index` counts grabbed frames, so its gaps show the dropped ones. `grabbed` is
-    `time.perf_counter()` when the grab returned.
+    `time` is in seconds: of a file the presentation time, of a live source `grabbed`. `index`
+    counts grabbed frames, so its gaps show the dropped ones. `grabbed` is `time.perf_counter()`
+    when the grab returned.
     """
 
     image: NDArray[np.uint8]

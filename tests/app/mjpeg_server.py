@@ -30,17 +30,18 @@ class MjpegServer:
     """Serves `url` until `kill`. The first `bad_connections` end with `fault` after some frames.
 
     "stall" goes silent, "truncate" hangs up in mid-JPEG, "end" hangs up between two. `delay_s`
-    passes before each answer. With `password`, the user "me" must send it. `level` makes all
-    frames that grey instead.
+    passes before each answer, or less where `answer` is set. With `password`, the user "me" must
+    send it. `level` makes all frames that grey instead. `size` is height, width.
     """
 
     def __init__(self, *, fault: Fault = "none", fault_after: int = 10, bad_connections: int = 1,
                  rate: float = 30.0, delay_s: float = 0.0, password: str = "",
-                 level: int | None = None, port: int = 0) -> None:
+                 level: int | None = None, port: int = 0, size: tuple[int, int] = SIZE) -> None:
         self.fault, self.fault_after, self.bad_connections = fault, fault_after, bad_connections
         self.rate, self.delay_s, self.password, self.level = rate, delay_s, password, level
+        self.size = size
         self.connections = 0
-        self.stopping = threading.Event()
+        self.stopping, self.answer = threading.Event(), threading.Event()
         self.sockets: list[socket.socket] = []
         self._http = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
         self._http.daemon_threads = True
@@ -56,6 +57,7 @@ class MjpegServer:
     def kill(self) -> None:
         """Hangs up on everybody and frees the port, as a camera does whose power is cut."""
         self.stopping.set()
+        self.answer.set()
         self._http.shutdown()
         self._http.server_close()
         for connection in self.sockets:
@@ -82,7 +84,9 @@ def _handler(server: MjpegServer) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             server.sockets.append(self.connection)
-            if server.stopping.wait(server.delay_s):
+            if server.delay_s:
+                server.answer.wait(server.delay_s)
+            if server.stopping.is_set():
                 return
             token = base64.b64encode(f"me:{server.password}".encode()).decode()
             if server.password and self.headers.get("Authorization") != f"Basic {token}":
@@ -103,7 +107,7 @@ def _handler(server: MjpegServer) -> type[BaseHTTPRequestHandler]:
         def stream(self, fault_after: int | None) -> None:
             number = 0
             while not server.stopping.wait(1 / server.rate):
-                data = jpeg(grey(number) if server.level is None else server.level)
+                data = jpeg(grey(number) if server.level is None else server.level, server.size)
                 head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
                 if number == fault_after:
                     if server.fault == "stall":
