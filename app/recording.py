@@ -23,21 +23,22 @@ HELD_BYTES = 300_000  # FFmpeg writes to the file in blocks of up to 256 KiB
 LEAST_BYTES = {"mp4v": 0.001, "MJPG": 0.0045}
 GAP_S = 1.0  # a longer gap between two frames is left out, not filled
 SMALLEST = 16  # pixels; encoders refuse smaller pictures, and odd sizes lose a row or column
-HIGHEST_RATE = 240.0  # frames a second
+LOWEST_RATE, HIGHEST_RATE = 0.01, 240.0  # frames a second
 
 
 class VideoRecorder:
     """Writes pictures to `path` (.mp4, or .avi) at a constant `rate` of frames a second.
 
     The size is that of the first picture; others are scaled to fit, with black borders. Where
-    the mp4 encoder is missing, it records .avi: `path` is the file really written. At the start,
-    OutputError says what is wrong. In mid-run nothing is raised: `failed` says why it stopped.
+    the mp4 encoder is missing or refuses the size, it records .avi: `path` is the file really
+    written. At the start, OutputError says what is wrong. In mid-run nothing is raised: `failed`
+    says why it stopped.
     """
 
     def __init__(self, path: str | Path, rate: float) -> None:
         self.path = Path(path)
         self.failed = ""
-        self._rate = min(rate, HIGHEST_RATE) if math.isfinite(rate) and rate > 0 else 30.0
+        self._rate = encodable_rate(rate)
         self._writer: Any = None
         self._codec = ""
         self._size = (0, 0)  # width, height
@@ -109,7 +110,8 @@ class VideoRecorder:
         if not self._writer.isOpened() and self._codec == "mp4v":
             self._remove_empty()
             self.path, self._codec = self.path.with_suffix(".avi"), "MJPG"
-            logger.warning("no mp4 can be written here; recording %s instead", self.path)
+            logger.warning("no mp4 of %d x %d pixels can be written here; recording %s instead",
+                           width, height, self.path)
             self._writer = self._new_writer()
         if not self._writer.isOpened():
             raise OutputError(f"{self.path} cannot be recorded: no encoder takes "
@@ -152,6 +154,16 @@ class VideoRecorder:
                 self.path.unlink()
         except OSError as error:
             logger.info("%s: %s", self.path, error)
+
+
+def encodable_rate(rate: float) -> float:
+    """The frames a second nearest to `rate` that both encoders take; 30 where it is nonsense.
+
+    mpeg4 counts time in at most 65535 parts of a second, OpenCV a rate in thousandths of it.
+    """
+    if not (math.isfinite(rate) and rate > 0):
+        return 30.0
+    return round(min(max(rate, LOWEST_RATE), HIGHEST_RATE), 3 if rate < 65 else 2)
 
 
 def fit(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

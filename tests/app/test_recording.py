@@ -48,6 +48,19 @@ def test_what_is_written_can_be_read(tmp_path: Path, name: str) -> None:
     assert frames[0].shape == (48, 64, 3)
 
 
+@pytest.mark.parametrize(("rate", "written"), [
+    (66.1234, 66.12), (70.123, 70.12), (120.137, 120.14), (119.88012, 119.88), (1000.0, 240.0),
+    (59.94, 59.94), (29.97, 29.97), (23.976, 23.976), (12.5, 12.5), (14.9853, 14.985),
+    (0.0001, 0.01), (0.0, 30.0), (float("nan"), 30.0),
+])
+def test_measured_rates_stay_mp4(tmp_path: Path, rate: float, written: float) -> None:
+    with VideoRecorder(tmp_path / "clip.mp4", rate) as recorder:
+        for _ in range(3):
+            recorder.write(grey(100))
+    assert (recorder.path, recorder.failed) == (tmp_path / "clip.mp4", "")
+    assert read(recorder.path)[0] == pytest.approx(written, abs=1e-6)
+
+
 def test_recording_keeps_time(tmp_path: Path) -> None:
     """Irregular frames, 20 and then 5 a second, at a nominal 10: two seconds stay two seconds."""
     times = [n / 20 for n in range(20)] + [1 + n / 5 for n in range(6)]
@@ -103,12 +116,14 @@ def test_fit_scales_only_where_it_must() -> None:
     assert (wide[8:12] == 99).all()
 
 
-def test_size_no_mp4_can_have_becomes_avi(tmp_path: Path) -> None:
+def test_size_no_mp4_can_have_becomes_avi(tmp_path: Path,
+                                          caplog: pytest.LogCaptureFixture) -> None:
     with VideoRecorder(tmp_path / "clip.mp4", 10.0) as recorder:
         for _ in range(3):
             recorder.write(grey(180, 16, 9000))
     assert (recorder.path, recorder.failed) == (tmp_path / "clip.avi", "")
     assert plays(tmp_path / "clip.avi")
+    assert "no mp4 of 9000 x 16 pixels" in caplog.text
     assert not (tmp_path / "clip.mp4").exists()
 
 
