@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 from pathlib import Path
@@ -41,22 +42,24 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
     index = int(spec) if spec.isascii() and spec.isdigit() else devices.device_index(spec)
     if index is not None:
         return _open_camera(index, f"camera {index}", options)
-    path = Path(spec).expanduser()
-    if spec and path.is_dir():
-        return FileSource(files.open_folder(path, options.rate), options.fast)
-    if spec and path.exists():
-        return FileSource(files.open_file(path, options.rate), options.fast)
+    # Not by Path's own methods: they raise at an unknown ~user and at a name that is too long.
+    path = os.path.expanduser(spec)
+    if os.path.isdir(path):
+        return FileSource(files.open_folder(Path(path), options.rate), options.fast)
+    if os.path.exists(path):
+        return FileSource(files.open_file(Path(path), options.rate), options.fast)
     camera = _find_camera(spec)
     return _open_camera(camera.index, camera.name, options)
 
 
 def _open_stream(url: str, options: SourceOptions) -> LiveSource:
-    scheme = url.partition("://")[0].lower()
+    name = streams.safe_name(url)
+    scheme = name.partition("://")[0].lower()
     if scheme not in streams.SCHEMES:
-        raise SourceError(f"{streams.safe_name(url)}: streams are read over "
+        raise SourceError(f"{name}: streams are read over "
                           f"{', '.join(streams.SCHEMES)}, not over '{scheme}'")
     return LiveSource(
-        streams.safe_name(url),
+        name,
         lambda: streams.open_url(url, options),
         lambda: streams.why_silent(url, options.timeout_s),
         patience_s=options.timeout_s,
@@ -79,6 +82,9 @@ def _open_camera(index: int, name: str, options: SourceOptions) -> LiveSource:
 
 
 def _find_camera(spec: str) -> CameraInfo:
+    if streams.meant_as_url(spec):
+        raise SourceError(f"there is no file or folder '{streams.safe_name(spec)}'; "
+                          "a URL is written like rtsp://host/path")
     if not spec or MEDIA_SUFFIX.search(spec) or "/" in spec or "\\" in spec:
         raise SourceError(f"there is no file or folder '{spec}'")
     cameras = list_cameras()

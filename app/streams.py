@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import socket
 import urllib.error
 import urllib.request
@@ -20,24 +21,37 @@ PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 
 
 def safe_name(url: str) -> str:
-    """The URL without what may be secret: user, password, query.
+    """The URL, though it be misspelt, without what may be secret: user, password, query.
 
     Cuts at the last "@" of all, since passwords hold slashes and question marks unescaped.
     """
-    scheme, _, rest = url.partition("://")
+    scheme, mark, rest = url.partition("://" if "://" in url else ":")
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
+        scheme = "..."
     rest = rest.rpartition("@")[2]
-    return f"{scheme}://{rest.partition('?')[0].partition('#')[0]}"
+    return f"{scheme}{mark}{rest.partition('?')[0].partition('#')[0]}"
+
+
+def meant_as_url(spec: str) -> bool:
+    """Whether a source without "://" may be a misspelt URL, which may hold a password."""
+    scheme, colon, rest = spec.partition(":")
+    if not colon or re.fullmatch(r"[A-Za-z]:[\\/][^:]*", spec):  # a path of Windows
+        return False
+    return scheme.lower() in SCHEMES or "@" in rest
 
 
 def http_request(url: str) -> urllib.request.Request:
-    """A request for the URL, with its user and password where urllib wants them: in a header."""
+    """A request for the URL, with its user and password where urllib wants them: in a header.
+
+    They are for this server alone: where it redirects to, they are not sent.
+    """
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     request = urllib.request.Request(parts._replace(netloc=host, fragment="").geturl())
     if parts.username is not None:
         user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         token = base64.b64encode(user.encode()).decode()
-        request.add_header("Authorization", f"Basic {token}")
+        request.add_unredirected_header("Authorization", f"Basic {token}")
     return request
 
 

@@ -15,8 +15,10 @@ import pytest
 from mjpeg_server import MjpegServer
 from rtsp_server import RtspServer
 
+from app.actions import Action, Actions
 from app.sources import SourceError, SourceOptions, open_source
 from app.streams import safe_name, why_silent
+from online_tsm.events import Event
 
 QUICK = SourceOptions(timeout_s=0.5)
 
@@ -104,6 +106,44 @@ def test_server_that_says_nothing(scheme: str) -> None:
     expected = {"http": "does not answer within 0.5 s", "rtsp": "it answers, but sends no video"}
     assert expected[scheme] in message
     assert time.monotonic() - start < 15.0  # OpenCV's own timeout is 30 s
+
+
+@pytest.mark.parametrize("caller", ["post", "why"])
+def test_password_does_not_follow_a_redirect(caller: str) -> None:
+    """Two servers: the first has the password, and sends on to the second."""
+    seen: dict[str, str | None] = {}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"] or 0))
+            first = self.server is servers[0]
+            seen["first" if first else "second"] = self.headers["Authorization"]
+            self.send_response(302 if first else 200)
+            self.send_header("Location", f"http://127.0.0.1:{servers[1].server_port}/")
+            self.end_headers()
+
+        do_POST = do_GET
+
+    with (http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as one,
+          http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as two):
+        servers = (one, two)
+        for server in servers:
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        url = f"http://me:secret@127.0.0.1:{one.server_port}/x"
+        if caller == "post":
+            with Actions({"Thumb Up": Action("post", (url,), 20.0)}) as actions:
+                actions.fire(Event("Thumb Up", 0.0, 1.0, 0))
+                for _ in range(2000):
+                    if "second" not in seen:
+                        time.sleep(0.01)
+        else:
+            why_silent(url, 20.0)
+        for server in servers:
+            server.shutdown()
+    assert seen == {"first": "Basic bWU6c2VjcmV0", "second": None}
 
 
 def test_page_and_recording_are_no_streams(make_video: Callable[..., Path]) -> None:
