@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import cv2
-
 from app import lettering
 from app.drawing import INK, MUTED, TRACK, Box, Canvas
 from app.elements import threshold_of
 from app.keys import COMMANDS
-from app.scene import Image
 
 if TYPE_CHECKING:
     from models.card import ModelCard
@@ -22,8 +19,8 @@ _SMALLEST_ROW, _LARGEST_ROW = 18, 26
 _LEGEND = "The number is the confidence at which a gesture counts; off: it never does."
 
 
-def draw_help(canvas: Canvas, card: ModelCard, guide: Image | None = None) -> None:
-    """Covers the picture with the help page; `guide` (BGR) has its place under the keys.
+def draw_help(canvas: Canvas, card: ModelCard) -> None:
+    """Covers the picture with the help page.
 
     What does not fit a small picture is left out, the keys last.
     """
@@ -35,9 +32,7 @@ def draw_help(canvas: Canvas, card: ModelCard, guide: Image | None = None) -> No
     page = Box((canvas.width - width) // 2, (canvas.height - height) // 2, width, height)
     gap = canvas.px(20)
     keys = Box(page.x, page.y, min(page.width, canvas.px(_KEYS_WIDTH)), page.height)
-    bottom = _draw_keys(canvas, keys)
-    if guide is not None:
-        _draw_guide(canvas, Box(keys.x, bottom, keys.width, page.bottom - bottom), guide)
+    _draw_keys(canvas, keys)
     gestures = Box(keys.right + gap, page.y, page.right - keys.right - gap, page.height)
     if gestures.width >= canvas.px(_COLUMN_WIDTH) // 2:
         _draw_gestures(canvas, gestures, card)
@@ -48,8 +43,7 @@ def _draw_title(canvas: Canvas, box: Box, title: str) -> None:
                 weight=lettering.SEMIBOLD)
 
 
-def _draw_keys(canvas: Canvas, box: Box) -> int:
-    """Returns the y under the last key drawn."""
+def _draw_keys(canvas: Canvas, box: Box) -> None:
     _draw_title(canvas, box, "Keys")
     y, row = box.y + canvas.px(_TITLE), canvas.px(_KEY_ROW)
     for command in COMMANDS:
@@ -62,7 +56,6 @@ def _draw_keys(canvas: Canvas, box: Box) -> int:
         canvas.text(command.help, x, canvas.baseline(y, canvas.px(20), 12), room=box.right - x,
                     size=12)
         y += row
-    return y + canvas.px(8)
 
 
 def _draw_key(canvas: Canvas, x: int, y: int, key: str) -> int:
@@ -73,16 +66,6 @@ def _draw_key(canvas: Canvas, x: int, y: int, key: str) -> int:
     canvas.text(name, x + width // 2, canvas.baseline(y, height, 11), room=width, size=11,
                 align="centre", weight=lettering.MEDIUM)
     return width
-
-
-def _draw_guide(canvas: Canvas, box: Box, guide: Image) -> None:
-    height, width = guide.shape[:2]
-    scale = min(box.width / width, box.height / height)
-    size = (int(width * scale), int(height * scale))
-    if min(size) < canvas.px(40):
-        return
-    view = canvas.view(Box(box.x, box.bottom - size[1], *size))
-    view[:] = cv2.resize(guide, size, interpolation=cv2.INTER_AREA)
 
 
 def _draw_gestures(canvas: Canvas, box: Box, card: ModelCard) -> None:

@@ -85,7 +85,7 @@ class Overlay:
             return image
         if self.help:
             canvas = Canvas(scene.image.copy())
-            draw_help(canvas, self.card, scene.guide)
+            draw_help(canvas, self.card)
             return canvas.image
         canvas = Canvas(image.copy())
         margin = canvas.px(_MARGIN)

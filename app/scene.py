@@ -46,7 +46,7 @@ class Scene:
     afterwards and so reads the right way round. `events` are newest first, each with its age in
     seconds. `timeline` holds (time s, label, confidence 0..1) of the last ten seconds, oldest
     first, on the clock of the predictions and events. `message` is a sentence such as
-    "camera lost, retrying in 2 s". `guide` (BGR) is shown on the help page.
+    "camera lost, retrying in 2 s".
     """
 
     image: Image
@@ -58,4 +58,3 @@ class Scene:
     recording: bool = False
     recording_s: float = 0.0  # length of the recording so far
     paused: bool = False
-    guide: Image | None = None

@@ -38,7 +38,7 @@ def test_any_size_is_drawn_on_a_copy(size, mode, helping):
     overlay = Overlay(make_card(), mode)
     overlay.help = helping
     scene = busy_scene(image, message="Camera lost, retrying in 2 s " * 5, recording=True,
-                       recording_s=6000, paused=True, guide=grey(120, 160, 250))
+                       recording_s=6000, paused=True)
     first, second = overlay.draw(scene), overlay.draw(scene)
     assert first.shape == image.shape
     assert first.dtype == np.uint8

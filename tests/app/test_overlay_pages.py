@@ -124,20 +124,6 @@ def test_help_says_how_many_gestures_have_no_room(monkeypatch):
     assert f"and {len(LABELS) - shown} more" in texts
 
 
-def test_help_shows_the_guide_picture_under_the_keys():
-    overlay = Overlay(make_card(), "full")
-    overlay.help = True
-    guide = grey(90, 120)
-    guide[:] = (10, 200, 10)
-    drawn = overlay.draw(Scene(grey(480, 640), guide=guide))
-    ys, xs = np.nonzero((drawn == (10, 200, 10)).all(axis=2))
-    assert len(xs) > 80 * 60
-    assert xs.max() < 640 // 3
-    assert ys.min() > 300
-    assert ys.max() == 480 - 20 - 1  # at the foot of the page
-    assert (np.ptp(xs) + 1) / (np.ptp(ys) + 1) == pytest.approx(120 / 90, rel=0.03)
-
-
 @pytest.mark.parametrize("room", [15, 40, 90, 160, 500])
 @pytest.mark.parametrize("text", ["Swiping Left", "Turning Hand Counterclockwise", "手势" * 20])
 def test_fitted_text_fits(room, text):
