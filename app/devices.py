@@ -113,9 +113,9 @@ def open_camera(index: int, options: SourceOptions) -> Any:
 
 def configure(capture: Any, options: SourceOptions) -> None:
     """Asks an open camera for size and rate; what it grants instead goes to the log."""
-    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # else frames wait in a queue of the driver
+    _ask(capture, cv2.CAP_PROP_BUFFERSIZE, 1)  # else frames wait in a queue of the driver
     if wants_mjpg(options):  # before the size: drivers offer large sizes in this format only
-        capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+        _ask(capture, cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
     wishes = {
         cv2.CAP_PROP_FRAME_WIDTH: ("width", options.width),
         cv2.CAP_PROP_FRAME_HEIGHT: ("height", options.height),
@@ -123,10 +123,18 @@ def configure(capture: Any, options: SourceOptions) -> None:
     }
     for setting, (_, wish) in wishes.items():
         if wish:
-            capture.set(setting, wish)
+            _ask(capture, setting, wish)
     for setting, (what, wish) in wishes.items():
-        if wish and round(capture.get(setting)) != round(wish):
+        # Not by rounding: a driver may give no number.
+        if wish and not abs(capture.get(setting) - wish) < 0.5:
             logger.warning("the camera gives %s %g, not %g", what, capture.get(setting), wish)
+
+
+def _ask(capture: Any, setting: int, wish: float) -> None:
+    try:
+        capture.set(setting, wish)
+    except cv2.error as error:  # a wish refused so is not granted, no more
+        logger.info("the camera refuses a setting: %s", error)
 
 
 def wants_mjpg(options: SourceOptions) -> bool:

@@ -149,6 +149,18 @@ def test_what_is_not_granted_is_said(make_video: Callable[..., Path],
     assert caplog.messages == ["the camera gives width 64, not 1280"]
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 10**30), (10**300, 7)])
+@pytest.mark.parametrize("raises", [False, True])  # what a refused wish does is the driver's choice
+def test_strange_wishes_do_not_crash(make_video: Callable[..., Path], size: tuple[int, int],
+                                     raises: bool, caplog: pytest.LogCaptureFixture) -> None:
+    capture = cv2.VideoCapture(str(make_video([100] * 3)))
+    capture.setExceptionMode(raises)
+    configure(capture, SourceOptions(width=size[0], height=size[1], rate=float("inf")))
+    assert [message.partition(",")[0] for message in caplog.messages] == [
+        "the camera gives width 64", "the camera gives height 48", "the camera gives rate 15"]
+    assert capture.read()[0]
+
+
 @pytest.mark.parametrize(("path", "index"), [
     ("/dev/video0", 0), ("/dev/video12", 12), ("/dev/video", None), ("/dev/videos1", None),
 ])
