@@ -20,44 +20,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-import cv2
-
 from models.card import CardError
 from models.checkpoints import DEFAULT_MODEL, CheckpointError, read_card, resolve
 from online_tsm import fresh, quiet, suggestion
 from online_tsm.anchors import REFERENCE, reference_model
 from online_tsm.benchmark_report import BenchmarkError, changes, read_report, table
 from online_tsm.engine import EngineError, EngineName
+from online_tsm.frames import FRAME_SIZE, FramesError, read_frames
 from online_tsm.latency import LatencyError
 from online_tsm.machine import machine_info
 from online_tsm.measuring import Plan, Runtime, measure, usable
 from online_tsm.roofline import measured_peaks
 
-FRAME_SIZE = (640, 480)  # width, height of the frames, as most webcams give them
-FRAMES = 64
 ROUNDS, BLOCK = 12, 15
 COLD_STARTS = 5  # of each engine
-
-
-def read_frames(source: str, size: tuple[int, int] = FRAME_SIZE, limit: int = FRAMES
-                ) -> list[Any]:
-    """Frames of a video, spread over all of it, scaled to `size` (width, height) where they are of
-    another: BGR uint8. Raises BenchmarkError."""
-    video = cv2.VideoCapture(source)
-    total = max(int(video.get(cv2.CAP_PROP_FRAME_COUNT)), limit)
-    every = total // limit
-    frames: list[Any] = []
-    for number in range(total):
-        if len(frames) == limit or not video.grab():
-            break
-        if number % every == 0:
-            read, image = video.retrieve()
-            if read:
-                frames.append(image if image.shape[1::-1] == size else cv2.resize(image, size))
-    video.release()
-    if not frames:
-        raise BenchmarkError(f"no frame could be read from {source}; give a video file")
-    return frames
 
 
 def cold_starts(engines: Sequence[Runtime], model: str, repeats: int
@@ -145,8 +121,8 @@ def main(arguments: list[str] | None = None) -> int:
             _plot(report, args.plot)
         if args.suggest:
             _suggest(report)
-    except (BenchmarkError, CardError, CheckpointError, EngineError, LatencyError, RuntimeError,
-            OSError) as error:
+    except (BenchmarkError, CardError, CheckpointError, EngineError, FramesError, LatencyError,
+            RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

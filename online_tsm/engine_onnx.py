@@ -14,7 +14,7 @@ import onnxruntime
 
 from models.card import ModelCard
 from online_tsm.engine import Array, EngineError, State, check_step
-from online_tsm.graphs import check_shared, open_graph
+from online_tsm.graphs import PRECISION_KEY, check_shared, open_graph
 from online_tsm.pool import Pool, Row, together, zeros
 from online_tsm.ports import Port, state_shapes
 
@@ -89,7 +89,6 @@ class OnnxEngine:
     tensors of a pool: a step allocates no other memory than its few logits."""
 
     name = "onnxruntime"
-    precision = "fp32"
     note = ""
 
     def __init__(self, session: Any, card: ModelCard, file: str, threads: int = 1) -> None:
@@ -97,6 +96,7 @@ class OnnxEngine:
         self.card = card
         self.provider = CUDA if CUDA in session.get_providers() else CPU
         self.device = "cuda" if self.provider == CUDA else "cpu"
+        self.precision = session.get_modelmeta().custom_metadata_map.get(PRECISION_KEY, "fp32")
         self.threads = threads
         self._session = session
         self._inputs = [node.name for node in session.get_inputs()]

@@ -20,6 +20,7 @@ from online_tsm.anchors import REFERENCE, anchors, official_input
 from online_tsm.benchmark_report import BenchmarkError, changes, read_report, table
 from online_tsm.export import export_network
 from online_tsm.faithful import compared, eager_logits, network_inputs
+from online_tsm.frames import read_frames
 from online_tsm.graphs import file_digest
 from online_tsm.measuring import Plan, measure
 from online_tsm.roofline import Count, Layer, Peaks, count, least_s
@@ -259,7 +260,7 @@ def test_what_is_no_report_is_refused(text, tmp_path):
 
 
 def test_frames_are_spread_over_the_video_and_scaled():
-    frames = benchmark.read_frames(str(benchmark.fresh.SAMPLE), (320, 240), 8)
+    frames = read_frames(str(benchmark.fresh.SAMPLE), (320, 240), 8)
     assert len(frames) == 8
     assert all(frame.shape == (240, 320, 3) and frame.dtype == np.uint8 for frame in frames)
     assert np.abs(frames[0].astype(int) - frames[-1]).max() > 50  # not eight times the same

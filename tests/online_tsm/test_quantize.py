@@ -1,0 +1,112 @@
+"""INT8: the graph that comes out, its states, and how its decisions are told."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from seeding import seed_weights
+
+from models.build import build_network
+from models.card import ModelCard
+from online_tsm import quantize
+from online_tsm.engine import open_engine
+from online_tsm.export import export_network
+from online_tsm.faithful import engine_logits
+
+CARD = ModelCard(name="tiny", architecture="mobilenet_v2", labels=("a", "b", "c"),
+                 input_size=(32, 32), resize="whole-frame", width_multiplier=0.25)
+
+
+def pictures(n: int) -> list[np.ndarray]:
+    """Frames that differ as a whole, so that the network's decisions do."""
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 255, (1, 1, 3), np.uint8) // 2
+            + rng.integers(0, 127, (40, 40, 3), np.uint8) for _ in range(n)]
+
+
+@pytest.fixture(scope="module")
+def graph() -> bytes:
+    return export_network(seed_weights(build_network(CARD)), CARD, "0" * 64)
+
+
+@pytest.fixture(scope="module")
+def inputs() -> np.ndarray:
+    return quantize.network_inputs(CARD, pictures(24), 24)
+
+
+@pytest.fixture(scope="module")
+def int8(graph, inputs) -> bytes:
+    return quantize.quantised(graph, inputs[:16])
+
+
+def kinds(graph: bytes) -> dict[str, list[str]]:
+    """The types of the weights of each convolution, and of the activations that it reads."""
+    model = onnx.load_model_from_string(graph).graph
+    made = {output: node for node in model.node for output in node.output}
+    types = {tensor.name: tensor.data_type for tensor in model.initializer}
+    found: dict[str, list[str]] = {"weights": [], "activations": []}
+    for node in model.node:
+        if node.op_type == "Conv":
+            for kind, name in zip(found, (node.input[1], node.input[0]), strict=True):
+                source = made.get(name)
+                of = types[source.input[2]] if source is not None and len(
+                    source.input) > 2 and source.op_type == "DequantizeLinear" else 1
+                found[kind].append(onnx.TensorProto.DataType.Name(of))
+    return found
+
+
+def test_weights_are_signed_and_activations_unsigned(int8):
+    found = kinds(int8)
+    assert found == {"weights": ["INT8"] * 52, "activations": ["UINT8"] * 52}
+
+
+def test_weights_have_a_scale_a_channel(int8):
+    model = onnx.load_model_from_string(int8).graph
+    scales = {tensor.name: list(tensor.dims) for tensor in model.initializer}
+    weights = {tensor.name: list(tensor.dims) for tensor in model.initializer
+               if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) == 4}
+    assert len(weights) == 52
+    for node in model.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in weights:
+            assert scales[node.input[1]] == weights[node.input[0]][:1]
+
+
+def test_it_is_a_model_like_any_other(int8, graph, inputs, tmp_path):
+    path = tmp_path / "int8.onnx"
+    path.write_bytes(int8)
+    engine = open_engine(path)
+    assert (engine.precision, engine.card.labels, engine.shifted_blocks) == ("int8", CARD.labels, 10)
+    logits = engine_logits(engine, inputs)
+    exact = tmp_path / "fp32.onnx"
+    exact.write_bytes(graph)
+    expected = engine_logits(open_engine(exact), inputs)
+    assert 1e-3 < np.abs(logits - expected).max() < 0.35 * np.abs(expected).max()
+    alone = np.stack([engine_logits(engine, frame[None])[0] for frame in inputs])
+    assert np.abs(logits - alone)[1:].max() > 0.05  # its states matter
+
+
+def test_the_ends_can_be_kept_in_float32(graph, inputs):
+    found = kinds(quantize.quantised(graph, inputs[:4], keep_ends=True))
+    assert found["weights"] == ["FLOAT"] + ["INT8"] * 51
+
+
+def test_what_does_not_agree_is_said(graph, tmp_path, monkeypatch, capsys):
+    path, out = tmp_path / "tiny.onnx", tmp_path / "int8.onnx"
+    path.write_bytes(graph)
+    monkeypatch.setattr(quantize, "AGREEMENT", 1.01)
+    monkeypatch.setattr(quantize, "read_frames", lambda video, limit: pictures(12))
+    assert quantize.main([str(path), str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "of 6 frames that it was not calibrated on" in said
+    assert "warning: fewer than 101%" in said
+    assert out.stat().st_size < len(graph)
+
+
+@pytest.mark.parametrize(("arguments", "named"), [
+    (["nowhere", "out.onnx"], "nowhere is no file"),
+    (["mobilenet_v2_interim", "out.onnx", "--frames", "nowhere.mp4"], "read from nowhere.mp4"),
+])
+def test_what_cannot_be_read_is_a_sentence(arguments, named, capsys):
+    assert quantize.main(arguments) == 2
+    assert named in capsys.readouterr().err
