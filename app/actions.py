@@ -8,11 +8,9 @@ import queue
 import subprocess
 import sys
 import threading
-import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
-from urllib.error import URLError
 
 from app.action_file import Action, ActionsError, read_actions
 from app.streams import http_request, safe_name
@@ -127,16 +125,20 @@ def _run(action: Action) -> None:
 
 
 def _post(action: Action, event: Event) -> None:
+    from urllib.request import urlopen  # 30 ms, which a start need not pay
+
     body = {"label": event.label, "time": float(event.time), "confidence": float(event.confidence)}
     request = http_request(action.words[0])
     request.data = json.dumps(body).encode()
     request.add_header("Content-Type", "application/json")
-    with urllib.request.urlopen(request, timeout=action.timeout_s) as answer:
+    with urlopen(request, timeout=action.timeout_s) as answer:
         logger.debug("%s: %s", safe_name(action.words[0]), answer.status)
 
 
 def _why(error: Exception) -> str:
     """An exception in words: that of the system where there is one."""
+    from urllib.error import URLError
+
     cause: object = error
     if isinstance(error, URLError) and isinstance(error.reason, OSError):
         cause = error.reason

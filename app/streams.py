@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import re
 import socket
-import urllib.error
-import urllib.request
-from http.client import HTTPException
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from app.files import sane_count
 from app.frames import SourceError, SourceOptions
 from app.opencv import cv2
+
+if TYPE_CHECKING:
+    from urllib.request import Request
+
+# urllib's requests are imported where one is made: they would cost every start 30 ms.
 
 SCHEMES = ("rtsp", "rtsps", "http", "https")
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
@@ -40,14 +42,16 @@ def meant_as_url(spec: str) -> bool:
     return scheme.lower() in SCHEMES or "@" in rest
 
 
-def http_request(url: str) -> urllib.request.Request:
+def http_request(url: str) -> Request:
     """A request for the URL, with its user and password where urllib wants them: in a header.
 
     They are for this server alone: where it redirects to, they are not sent.
     """
+    from urllib.request import Request
+
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
-    request = urllib.request.Request(parts._replace(netloc=host, fragment="").geturl())
+    request = Request(parts._replace(netloc=host, fragment="").geturl())
     if parts.username is not None:
         user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         token = base64.b64encode(user.encode()).decode()
@@ -79,6 +83,8 @@ def why_silent(url: str, timeout_s: float) -> SourceError:
 
 
 def _reason(url: str, timeout_s: float) -> str:
+    from http.client import HTTPException
+
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
@@ -94,10 +100,13 @@ def _reason(url: str, timeout_s: float) -> str:
 
 
 def _fault(error: Exception, where: str, timeout_s: float) -> str:
-    if isinstance(error, urllib.error.HTTPError):
+    from http.client import HTTPException
+    from urllib.error import HTTPError, URLError
+
+    if isinstance(error, HTTPError):
         refused = error.code in (401, 403)
         return "it asks for another user or password" if refused else f"it answers {error.code}"
-    cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    cause = error.reason if isinstance(error, URLError) else error
     sentences = {
         TimeoutError: f"it does not answer within {timeout_s:g} s",
         socket.gaierror: "its host is unknown",
@@ -111,6 +120,8 @@ def _fault(error: Exception, where: str, timeout_s: float) -> str:
 
 
 def _http_reason(url: str, timeout_s: float) -> str:
-    with urllib.request.urlopen(http_request(url), timeout=timeout_s) as answer:
+    from urllib.request import urlopen
+
+    with urlopen(http_request(url), timeout=timeout_s) as answer:
         kind = answer.headers.get_content_type()
     return f"it answers with {kind}, of which no picture can be read"
