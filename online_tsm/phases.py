@@ -137,9 +137,9 @@ class PhaseClock:
             self.wanted = min(max(1, round(ratio)), MAX_PHASES)
 
     def _choose(self, time: float) -> int:
-        ages = {phase: time - known.last for phase, known in self._phases.items()}
         if self._fixed:
-            return _free(ages) if len(ages) < self._fixed else _oldest(ages)
+            return sum(known.steps for known in self._phases.values()) % self._fixed
+        ages = {phase: time - known.last for phase, known in self._phases.items()}
         if self.wanted > 1:
             for phase in [p for p, age in ages.items() if age > STALE * self.period]:
                 del ages[phase], self._phases[phase]

@@ -216,6 +216,18 @@ def test_a_fixed_number_goes_round_in_turn_whatever_the_rate(n, rate):
     assert {turn.phases for turn in found} == {n}
 
 
+@pytest.mark.parametrize("times", [[7.0] * 12, [7.0, 7.02, 7.02, 7.01] * 3],
+                         ids=["standing", "slipping"])
+def test_a_fixed_number_goes_round_in_turn_where_times_stand_still(times):
+    assert [turn.phase for turn in turns(times, phases=3)] == [i % 3 for i in range(12)]
+
+
+def test_a_fixed_number_begins_with_the_first_phase_after_a_gap():
+    found = turns([*steady(15, 4), *steady(15, 4, start=9.0)], phases=3)
+    assert [turn.phase for turn in found] == [0, 1, 2, 0] * 2
+    assert [turn.fresh for turn in found] == [True, True, True, False] * 2
+
+
 def test_the_rate_counts_intervals_and_not_frames():
     clock = PhaseClock(15, WARMUP)
     clock.turn(10.0)
