@@ -114,11 +114,6 @@ class Stream:
         self._inputs = np.empty((1, 3, *engine.card.input_size), np.float32)
         self._steps = 0
 
-    @property
-    def rate(self) -> float | None:
-        """Frames a second stepped lately; None before the second one."""
-        return self._clock.rate
-
     def step(self, image: NDArray[np.uint8], time: float) -> Prediction:
         """The prediction of one frame: `image` as Preprocessor takes it, `time` in s.
 
