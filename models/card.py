@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -21,6 +20,12 @@ Architecture = Literal["mobilenet_v2", "resnet18", "resnet34", "resnet50", "resn
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+FLOAT32_MAX = 3.4e38  # all arithmetic with a card's numbers ends there
+AT_MOST: Mapping[str, float] = {  # beyond these a slip of the hand would eat all memory
+    "input_size": 2048, "resize_side": 2048, "frame_rate": 1000, "width_multiplier": 4,
+    "warmup_steps": 10_000, "smoothing: rise": 1, "smoothing: fall": 1, "smoothing: margin": 1,
+    "smoothing: thresholds": 1,
+}
 
 
 class CardError(ValueError):
@@ -111,22 +116,38 @@ def card_from_dict(data: Mapping[str, Any]) -> ModelCard:
     if missing:
         raise CardError(f"card: {', '.join(missing)} missing")
     if "shift" in values:
-        values["shift"] = Shift(**_known(Shift, values["shift"], "card: shift"))
+        values["shift"] = _shift(values["shift"])
     if "smoothing" in values:
-        smoothing = _known(Smoothing, values["smoothing"], "card: smoothing")
-        if "disabled" in smoothing:
-            smoothing["disabled"] = _names(smoothing["disabled"], "smoothing: disabled")
-        values["smoothing"] = Smoothing(**smoothing)
+        values["smoothing"] = _smoothing(values["smoothing"])
     for key in ("labels", "background"):
         if key in values:
             values[key] = _names(values[key], key)
     for key in ("input_size", "mean", "std"):
         if key in values:
             values[key] = _tuple(values[key], key)
+    if "input_size" in values:
+        values["input_size"] = tuple(map(_whole, values["input_size"]))
+    for key in ("resize_side", "warmup_steps"):
+        if key in values:
+            values[key] = _whole(values[key])
     if "mirrored_pairs" in values:
         pairs = _tuple(values["mirrored_pairs"], "mirrored_pairs")
         values["mirrored_pairs"] = tuple(_names(pair, "mirrored_pairs") for pair in pairs)
     return ModelCard(**values)
+
+
+def _shift(data: Any) -> Shift:
+    values = _known(Shift, data, "card: shift")
+    if "fold_div" in values:
+        values["fold_div"] = _whole(values["fold_div"])
+    return Shift(**values)
+
+
+def _smoothing(data: Any) -> Smoothing:
+    values = _known(Smoothing, data, "card: smoothing")
+    if "disabled" in values:
+        values["disabled"] = _names(values["disabled"], "smoothing: disabled")
+    return Smoothing(**values)
 
 
 def _merged(card: ModelCard, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,6 +186,16 @@ def _names(value: Any, key: str) -> tuple[str, ...]:
     return names
 
 
+def _whole(value: Any) -> Any:
+    """84.0 as 84, which is what torch needs; whatever is no such number as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _is_number(value: Any) -> bool:
+    return (isinstance(value, int | float) and not isinstance(value, bool)
+            and abs(value) <= FLOAT32_MAX)  # which is false for nan, too
+
+
 def _check_card(card: ModelCard) -> None:
     choices = {
         "architecture": (card.architecture, Architecture),
@@ -184,13 +215,32 @@ def _check_card(card: ModelCard) -> None:
     twice = sorted({name for name in card.labels if card.labels.count(name) > 1})
     if twice:
         raise CardError(f"card: labels names {', '.join(twice)} twice")
+    _check_texts(card)
     _check_names(card)
     _check_numbers(card)
+
+
+def _check_texts(card: ModelCard) -> None:
+    for key in ("name", "provenance", "licence"):
+        value = getattr(card, key)
+        if not isinstance(value, str):
+            raise CardError(f"card: {key} must be text, got {value!r}; a number or a date needs "
+                            "quotes to be text")
+    if not isinstance(card.measured, Mapping):
+        raise CardError(f"card: measured must be keys and values, got {card.measured!r}")
+    try:
+        json.dumps(card.measured)
+    except (TypeError, ValueError) as error:  # a date, for one, or a value inside itself
+        raise CardError(f"card: measured must be made of texts, numbers, lists and keys with "
+                        f"values: {error}; a date needs quotes to be text") from error
 
 
 def _check_names(card: ModelCard) -> None:
     if any(len(pair) != 2 for pair in card.mirrored_pairs):
         raise CardError("card: mirrored_pairs must be pairs of two labels")
+    if not isinstance(card.smoothing.thresholds, Mapping):
+        raise CardError("card: smoothing: thresholds must be labels with a number each, got "
+                        f"{card.smoothing.thresholds!r}")
     named = {
         "background": card.background,
         "mirrored_pairs": [name for pair in card.mirrored_pairs for name in pair],
@@ -200,7 +250,7 @@ def _check_names(card: ModelCard) -> None:
     for key, names in named.items():
         for name in names:
             if name not in card.labels:
-                near = difflib.get_close_matches(name, card.labels, 1, 0.0)
+                near = difflib.get_close_matches(str(name), card.labels, 1, 0.0)
                 raise CardError(f"card: {key} names {name!r}, which is no label; "
                                 f"did you mean {near[0]!r}?")
 
@@ -233,16 +283,15 @@ def _check_numbers(card: ModelCard) -> None:
     for low, group in ((True, above_zero), (False, at_least_zero), (False, shares)):
         for key, values in group.items():
             for value in values:
-                number = isinstance(value, int | float) and not isinstance(value, bool)
-                if not number or not math.isfinite(value) or value < 0 or (low and value == 0):
+                if not _is_number(value) or value < 0 or (low and value == 0):
                     raise CardError(f"card: {key} is {value!r}; it must be a number "
                                     f"{'above' if low else 'of at least'} 0")
-                if key in whole and value != int(value):
+                if key in whole and not isinstance(value, int):
                     raise CardError(f"card: {key} is {value!r}; it must be a whole number")
-    for key, values in shares.items():
-        if any(value > 1 for value in values):
-            raise CardError(f"card: {key} is {max(values)!r}; it must lie within 0 and 1")
+                if value > AT_MOST.get(key, FLOAT32_MAX):
+                    raise CardError(f"card: {key} is {value!r}; it must lie within 0 and "
+                                    f"{AT_MOST[key]}")
     for key, values, n in (("input_size", card.input_size, 2), ("mean", card.mean, 3),
                            ("std", card.std, 3)):
-        if len(values) != n or not all(isinstance(v, int | float) for v in values):
+        if len(values) != n or not all(map(_is_number, values)):
             raise CardError(f"card: {key} must be {n} numbers, got {list(values)!r}")

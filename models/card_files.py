@@ -62,7 +62,7 @@ def read_card_file(path: Path) -> dict[str, Any]:
         mark = error.problem_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise CardError(f"{path}{where}: {error.problem or 'broken YAML'}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: 2024-02-30 is no date
         raise CardError(f"{path}: broken YAML: {error}") from error
     if fields is None:
         return {}

@@ -1,10 +1,18 @@
 """The card: round trips, and a sentence for everything it refuses."""
 
 import dataclasses
+import datetime
 
 import pytest
 
-from models.card import CardError, ModelCard, Shift, card_from_dict, card_to_dict
+from models.card import (
+    CardError,
+    ModelCard,
+    Shift,
+    Smoothing,
+    card_from_dict,
+    card_to_dict,
+)
 
 PLAIN = {"name": "x", "architecture": "mobilenet_v2", "labels": ["a", "b"]}
 
@@ -49,10 +57,65 @@ def test_replace_fills_partial_groups(tiny_card):
     ({"smoothing": {"disabled": ["c"]}}, "disabled names 'c'"),
     ({"smoothing": {"temperature": 0}}, "temperature is 0"),
     ({"smoothing": [1]}, "expected keys and values"),
+    ({"smoothing": None}, "smoothing: expected keys and values, got None"),
+    ({"name": 2024}, "name must be text, got 2024; .* quotes"),
+    ({"licence": None}, "licence must be text, got None"),
+    ({"provenance": datetime.date(2024, 1, 1)}, "provenance must be text"),
+    ({"measured": [0.5]}, r"measured must be keys and values, got \[0\.5\]"),
+    ({"measured": {"on": datetime.date(2024, 1, 1)}}, "measured must be made of .* date .* quotes"),
+    ({"mean": [float("nan"), 0, 0]}, "mean must be 3 numbers, got .nan"),
+    ({"mean": [True, 0, 0]}, "mean must be 3 numbers"),
+    ({"mean": [10 ** 400, 0, 0]}, "mean must be 3 numbers"),
+    ({"input_size": [20000, 20000]}, "input_size is 20000; it must lie within 0 and 2048"),
+    ({"input_size": [84.5, 112]}, r"input_size is 84\.5; it must be a whole number"),
+    ({"resize_side": 10 ** 6}, "resize_side is 1000000; it must lie within 0 and 2048"),
+    ({"width_multiplier": True}, "width_multiplier is True"),
+    ({"width_multiplier": 1000}, "width_multiplier is 1000; it must lie within 0 and 4"),
+    ({"frame_rate": "12"}, "frame_rate is '12'"),
+    ({"background": "a"}, "background must be a list, got 'a'"),
+    ({"mirrored_pairs": 3}, "mirrored_pairs must be a list, got 3"),
+    ({"shift": 5}, "shift: expected keys and values, got 5"),
+    ({"smoothing": {"thresholds": 5}}, "thresholds must be labels with a number each, got 5"),
+    ({"smoothing": {"thresholds": ["a"]}}, r"thresholds must be labels .* got \['a'\]"),
+    ({"smoothing": {"thresholds": {1: 0.5}}}, "thresholds names 1, which is no label"),
+    ({"smoothing": {"thresholds": {"a": "0.5"}}}, "thresholds is '0.5'"),
 ])
 def test_what_is_refused(fields, message):
     with pytest.raises(CardError, match=message):
         card_from_dict({**PLAIN, **fields})
+
+
+def test_whole_numbers_may_be_written_with_a_point():
+    card = card_from_dict({**PLAIN, "input_size": [84.0, 112.0], "resize_side": 128.0,
+                           "warmup_steps": 3.0, "shift": {"fold_div": 8.0}})
+    whole = (*card.input_size, card.resize_side, card.warmup_steps, card.shift.fold_div)
+    assert whole == (84, 112, 128, 3, 8)
+    assert {type(number) for number in whole} == {int}
+
+
+WRONG = [None, True, "12", "", 5, -1.5, 84.0, 10 ** 400, 1e300, float("nan"), float("inf"), [], [3],
+         ["a"], [1.0, 2.0], [None, {}, []], [["a", "b"], "ab"], {}, {"a": 0.5}, {1: 0.5}, {"a": {}},
+         {(1, 2): {3}}, datetime.date(2024, 1, 1), b"a", {"a"}]
+FIELDS = {
+    **{(f.name,): f for f in dataclasses.fields(ModelCard)},
+    **{("shift", f.name): f for f in dataclasses.fields(Shift)},
+    **{("smoothing", f.name): f for f in dataclasses.fields(Smoothing)},
+}
+
+
+@pytest.mark.parametrize("where", FIELDS, ids=": ".join)
+def test_any_value_of_any_field_gives_a_card_or_a_sentence(where):
+    taken = 0
+    for value in WRONG:
+        fields = {**PLAIN, where[0]: value if len(where) == 1 else {where[1]: value}}
+        try:
+            card = card_from_dict(fields)
+        except CardError:
+            continue
+        taken += 1
+        again = card_to_dict(card)  # one that is taken can be written and read
+        assert card_to_dict(card_from_dict(again)) == again
+    assert taken <= len(WRONG) / 2
 
 
 @pytest.mark.parametrize("missing", PLAIN)
