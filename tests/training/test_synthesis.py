@@ -13,7 +13,8 @@ from training.synthesis.assets import SynthesisError, cache_folder
 from training.synthesis.bake import baked_path
 from training.synthesis.cast import CLOTHES, HAIR, SKINS, people
 from training.synthesis.clip import Clip, Event, Studio
-from training.synthesis.language import load_gestures, resting_poses
+from training.synthesis.farm import Order, claim
+from training.synthesis.language import GESTURES_FOLDER, load_gestures, resting_poses
 from training.synthesis.plan import CLIPS_A_SHARD, shard_count, shard_jobs
 from training.synthesis.renderer import Camera, Renderer
 from training.synthesis.shards import read_shard, shard_path, write_shard
@@ -50,6 +51,31 @@ def test_a_plan_is_deterministic_balanced_and_trains_on_no_held_out_style():
     held = shard_jobs(0, CLIPS_A_SHARD, 5, "heldout", gestures)
     assert {j.person.split for j in held} == {"heldout"}
     assert shard_count(CLIPS_A_SHARD + 1) == 2
+
+
+def test_a_thing_in_the_hand_does_not_stay_for_the_next_gesture():
+    gestures = load_gestures()
+    jobs = [j for n in range(20) for j in shard_jobs(n, 20 * CLIPS_A_SHARD, 3, "train", gestures)]
+    with_props = [j for j in jobs if any(style.prop for _, style, _ in j.gestures)]
+    assert with_props
+    assert all(len(job.gestures) == 1 for job in with_props)
+    assert any(len(job.gestures) == 2 for job in jobs)
+
+
+def test_a_folder_holds_one_set_and_a_longer_one_goes_on_with_it(tmp_path):
+    def order(clips, seed=1):
+        return Order(str(tmp_path), clips, seed, "train", str(GESTURES_FOLDER), str(tmp_path), 0)
+
+    claim(tmp_path, order(CLIPS_A_SHARD + 4))
+    for number in (0, 1):
+        shard_path(tmp_path, number).write_bytes(b"there")
+    claim(tmp_path, order(CLIPS_A_SHARD + 4))
+    assert shard_path(tmp_path, 1).exists()
+    claim(tmp_path, order(3 * CLIPS_A_SHARD))
+    assert shard_path(tmp_path, 0).exists()
+    assert not shard_path(tmp_path, 1).exists(), "the short last shard is made again in full"
+    with pytest.raises(SynthesisError, match="another seed"):
+        claim(tmp_path, order(CLIPS_A_SHARD, seed=2))
 
 
 def test_a_shard_comes_back_as_it_was_written(tmp_path):

@@ -1,5 +1,6 @@
 """Who is in the cast: every choice that makes a person, drawn from their number alone."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,6 +115,7 @@ class Person:
         return f"{self.split}{self.number:03d}"
 
 
+@functools.cache
 def people(split: str) -> tuple[Person, ...]:
     """The cast of a split ("train" or "heldout"); the two share no skin, outfit or person."""
     count = TRAIN_PEOPLE if split == "train" else HELDOUT_PEOPLE

@@ -75,7 +75,7 @@ class Studio:
         self.renderer = Renderer(*size, device=device)
         self.shown: tuple[Person, tuple[str, str] | None] | None = None
         self.figure: Figure | None = None
-        self.sub_frames = 0
+        self.sub_frames = 0  # drawn so far, to measure speed by
 
     def show(self, person: Person, held: tuple[str, str] | None = None) -> Figure:
         """Load a person, with something in a hand (prop, side) or without, unless they are the

@@ -40,7 +40,7 @@ def render_set(order: Order, workers: int) -> int:
     Raises SynthesisError when the folder holds a set of other settings, or a worker fails.
     """
     out = Path(order.out)
-    _claim(out, order)
+    claim(out, order)
     ensure_baked(Path(order.cache), people(order.split))
     total = shard_count(order.clips)
     missing = [i for i in range(total) if not shard_path(out, i).exists()]
@@ -92,8 +92,8 @@ def _work(number: int) -> int:
     return _worker[0].render(number)
 
 
-def _claim(out: Path, order: Order) -> None:
-    """A folder holds one set: refuse to mix two."""
+def claim(out: Path, order: Order) -> None:
+    """Mark a folder as one set's own; raises SynthesisError when it is another's."""
     out.mkdir(parents=True, exist_ok=True)
     mine = {
         "seed": order.seed,

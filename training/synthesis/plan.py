@@ -47,6 +47,8 @@ def _job(number: int, seed: int, split: str, gestures: dict[str, Gesture]) -> Jo
         labels.append(list(gestures)[int(rng.integers(len(gestures)))])
         rng.shuffle(labels)
     chosen = tuple(choose(rng, gestures[label], gestures, split) for label in labels)
+    # A cup or a phone stays in the hand for a whole clip, so it does not share one.
+    chosen = tuple(c for c in chosen if c[1].prop)[:1] or chosen
     return Job(person, chosen, int(rng.integers(1 << 62)))
 
 
