@@ -1,11 +1,16 @@
 #!/usr/bin/env python3
 """Real-time gesture recognition from a webcam: `python run_demo.py`, or --help for the rest."""
 
+import signal
 import time
 
-STARTED = time.perf_counter()  # before the imports: they are part of a cold start
+STARTED = time.perf_counter()  # before the other imports: they are part of a cold start
+if __name__ == "__main__":
+    # Until the run has something to finish, Ctrl-C ends the program at once and without a word.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import logging  # noqa: E402
+import os  # noqa: E402
 import sys  # noqa: E402
 
 MISSING_LIBRARY = """error: OpenCV cannot be loaded: {error}
@@ -30,6 +35,9 @@ def main(argv: list[str] | None = None) -> int:
                         format="%(levelname)s: %(message)s")
     try:
         return command.run(flags, STARTED)
+    except BrokenPipeError:  # the reader of a list has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except command.USER_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

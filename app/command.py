@@ -6,16 +6,17 @@ import argparse
 import contextlib
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from app.actions import ActionsError
 from app.loop import Demo
-from app.outputs import OutputError
-from app.settings import Settings, SettingsError
+from app.outputs import STDOUT, OutputError
+from app.settings import AUTO, Settings, SettingsError
 from app.sinks import Sinks
-from app.sources import SourceError, SourceOptions, list_cameras, open_source
+from app.sources import Source, SourceError, SourceOptions, list_cameras, open_source
 from app.window import Window, display_available
 from models import zoo
 from models.card import CardError, ModelCard
@@ -41,8 +42,11 @@ def run(flags: argparse.Namespace, started: float) -> int:
     """
     settings: Settings = flags.settings
     if flags.list_cameras:
-        for camera in list_cameras():
+        cameras = list_cameras()
+        for camera in cameras:
             print(f"{camera.index}\t{camera.name}")
+        if not cameras:
+            say("no camera found")
     elif flags.list_labels:
         print("\n".join(_card(settings).labels))
     elif flags.list_models:
@@ -54,7 +58,8 @@ def run(flags: argparse.Namespace, started: float) -> int:
 
 
 def demo(settings: Settings, started: float) -> None:
-    """One run: engine, window or run folder, source, loop, report."""
+    """One run: engine, source, outputs, window, loop, report."""
+    _check_files(settings)
     engine = open_engine(settings.model or DEFAULT_MODEL, settings.engine, settings.device,
                          settings.threads, precision=settings.precision,
                          **_model_options(settings))
@@ -64,18 +69,23 @@ def demo(settings: Settings, started: float) -> None:
     headless = not settings.display or bool(reason)
     if reason:
         say(f"{reason}; running without a window")
+    stopping = threading.Event()
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_set_by_signals(stopping))
+        source = stack.enter_context(_open(settings))  # first: a wrong one must not touch outputs
         sinks = stack.enter_context(Sinks(settings, engine.card, headless))
         window = None if headless else Window("Gestures", settings.fullscreen)
         if window is not None:
             stack.callback(window.close)
-        loop = Demo(settings, engine, sinks, window, started)
-        stack.enter_context(_ended_by_signals(loop))
-        _play(settings, loop)
-    if sinks.problem:
-        say(f"warning: {sinks.problem}")
-    if loop.frames:
-        _report(loop.report(), settings, sinks if headless else None)
+        loop = Demo(settings, engine, sinks, window, started=started, stopping=stopping)
+        _play(settings, loop, source)
+        if window is not None:
+            window.close()
+        sinks.close()
+        if sinks.problem:
+            say(f"warning: {sinks.problem}")
+        if loop.frames:
+            _report(loop.report(), settings, sinks if headless else None)
 
 
 def say(words: str) -> None:
@@ -83,31 +93,69 @@ def say(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
-def _play(settings: Settings, loop: Demo) -> None:
-    """Plays the source that was asked for; else the first camera; else the bundled sample."""
-    camera = settings.camera
-    options = SourceOptions(camera.width, camera.height, camera.rate, camera.backend,
-                            settings.fast)
+def _open(settings: Settings) -> Source:
+    """The source that was asked for; else the first camera; else the bundled sample."""
+    if settings.source is not None:
+        return open_source(settings.source, _source_options(settings))
     try:
-        with open_source(settings.source or FIRST_CAMERA, options) as source:
-            loop.play(source)
+        return open_source(FIRST_CAMERA, _source_options(settings))
     except SourceError as error:
-        if settings.source is not None or loop.frames:
+        return _open_sample(settings, error)
+
+
+def _open_sample(settings: Settings, reason: SourceError) -> Source:
+    say(f"no camera: {reason}; playing the bundled sample instead")
+    return open_source(str(SAMPLE), _source_options(settings))
+
+
+def _play(settings: Settings, loop: Demo, source: Source) -> None:
+    """Plays `source`; or the sample, if that is a camera nobody asked for and gives nothing."""
+    try:
+        loop.play(source)
+    except SourceError as error:
+        if settings.source is not None or loop.frames or not source.live:
             raise
-        say(f"no camera: {error}; playing the bundled sample instead")
-        with open_source(str(SAMPLE), options) as source:
-            loop.play(source)
+        with _open_sample(settings, error) as sample:
+            loop.play(sample)
+
+
+def _source_options(settings: Settings) -> SourceOptions:
+    camera = settings.camera
+    return SourceOptions(camera.width, camera.height, camera.rate, camera.backend, settings.fast)
+
+
+def _check_files(settings: Settings) -> None:
+    """No output may be an input or another output, and the report must have a folder to go to."""
+    inputs = {"--source": settings.source, "--model": settings.model,
+              "--card": settings.card_file, "--labels": settings.labels_file,
+              "--actions": settings.actions}
+    outputs = {"--events": settings.events, "--predictions": settings.predictions,
+               "--latency": settings.latency}
+    if settings.record not in (AUTO, "off"):
+        outputs["--record"] = settings.record
+    taken = {Path(name).resolve(): flag for flag, name in inputs.items()
+             if name is not None and Path(name).exists()}
+    for flag, name in outputs.items():
+        if name is None or name == STDOUT:
+            continue
+        path = Path(name).resolve()
+        if path in taken:
+            raise SettingsError(f"{taken[path]} and {flag} are the same file, {name}, which would "
+                                "be overwritten; name another one")
+        taken[path] = flag
+    if settings.latency is not None and not Path(settings.latency).resolve().parent.is_dir():
+        raise SettingsError(f"--latency {settings.latency}: there is no such folder; make it first")
 
 
 def _report(report: LatencyReport, settings: Settings, run: Sinks | None) -> None:
-    """The latency report on stderr, in the file asked for, and in the folder of a headless run."""
+    """The latency report on stderr, in the folder of a headless run, and in the file asked for."""
     say("\n" + report.text())
-    if settings.latency:
-        _write_report(report, Path(settings.latency))
     if run is not None:
         for suffix in (".txt", ".json", ".png"):
             _write_report(report, run.folder.file(f"latency{suffix}"))
         say(f"results in {run.folder.path}")
+    if settings.latency:
+        _write_report(report, Path(settings.latency))
 
 
 def _write_report(report: LatencyReport, path: Path) -> None:
@@ -135,11 +183,11 @@ def _card(settings: Settings) -> ModelCard:
 
 
 @contextlib.contextmanager
-def _ended_by_signals(loop: Demo) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the loop in order; a second one ends the program at once."""
+def _set_by_signals(stopping: threading.Event) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the run in order, report included; a second one ends it at once."""
     def stop(number: int, _: Any) -> None:
         signal.signal(number, signal.SIG_DFL)
-        loop.stop()
+        stopping.set()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

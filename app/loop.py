@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from app.keys import command_of
+from app.outputs import STDOUT
 from app.overlay import Overlay
 from app.scene import Panel, Scene
 from app.settings import Settings
@@ -29,7 +32,6 @@ log = logging.getLogger(__name__)
 
 TIMELINE_S = 10.0
 EVENTS_SHOWN = 6
-EVENT_SHOWN_S = 8.0
 NOTE_S = 4.0  # how long a note such as "snapshot saved" stays
 PAUSED_POLL_S = 0.05
 SLOW = 0.9  # of the trained rate: a camera below it is told
@@ -40,7 +42,9 @@ class Demo:
     """Plays sources through one stream until they end, or until it is told to stop."""
 
     def __init__(self, settings: Settings, engine: Engine, sinks: Sinks, window: Window | None,
-                 started: float) -> None:
+                 *, started: float, stopping: threading.Event) -> None:
+        """`started`: `time.perf_counter()` when the program began. `stopping`, once set, ends
+        `play` after the frame in hand."""
         self.frames = 0
         self._settings = settings
         self._engine = engine
@@ -53,19 +57,17 @@ class Demo:
         self._clock = StageClock()
         self._source: Source | None = None
         self._epoch = 0
-        self._first_time: float | None = None
+        self._origin: float | None = None  # of the source's times, s
+        self._played_s = 0.0  # from the source's first frame to its latest
         self._mirror = False
         self._paused = False
-        self._stopped = False
-        self._warned = False  # of a slow camera, in the log
+        self._stopping = stopping
+        self._age_s: float | None = None  # of the latest frame, when it was shown
+        self._told: set[str] = set()  # what the log was told of the source
         self._note, self._note_until = "", 0.0
         self._timeline: deque[tuple[float, str, float]] = deque()
         self._events: deque[Event] = deque(maxlen=EVENTS_SHOWN)
         self._scene = Scene(BLANK)
-
-    def stop(self) -> None:
-        """Ends `play` after the frame in hand. Safe to call from a signal handler."""
-        self._stopped = True
 
     def play(self, source: Source) -> None:
         """Every frame of `source`, until it ends, the user quits or a limit is reached.
@@ -74,11 +76,12 @@ class Demo:
         """
         self._source = source
         self._epoch = source.epoch
+        self._origin = None
         self._mirror = source.live if self._settings.mirror is None else self._settings.mirror
         self._restart()
         for frame in self._timed(self._with_progress(source)):
             if frame is None:
-                self._idle(source.status)
+                self._idle()
             else:
                 self._process(frame, source)
             self._pause()
@@ -120,28 +123,35 @@ class Demo:
         if source.epoch != self._epoch:
             self._epoch = source.epoch
             self._restart()
-        prediction = self._stream.step(frame.image, frame.time)
-        self._remember(prediction, frame)
+        if self._origin is None:
+            self._origin = frame.time
+        # A camera's clock starts anywhere, a run's at 0; a file's times are kept as they are.
+        time_s = frame.time - self._origin if source.live else frame.time
+        self._played_s = frame.time - self._origin
+        prediction = self._stream.step(frame.image, time_s)
+        self._remember(prediction)
         self._sinks.write(frame, prediction)
-        status = source.status or self._slow_camera(source)
-        picture = None
-        if self._window is not None or self._sinks.recording:
+        if self._window is None and self._settings.events != STDOUT:
+            for event in prediction.events:
+                tqdm.write(f"{event.time:8.2f} s  {event.label}  {event.confidence:.0%}",
+                           file=sys.stderr)
+        self._tell(source.status or self._slow_camera())
+        recording = self._sinks.recording  # before a key may change it: the picture is made for it
+        if self._window is not None or recording:
             with self._clock("draw"):
-                self._scene = self._scene_of(frame, prediction, source)
+                self._scene = self._scene_of(frame.image, prediction, source, recording)
                 picture = self._overlay.annotate(self._scene)
-            self._show(picture, status, self._clock)
-        age = time.perf_counter() - frame.grabbed
-        if self._sinks.recording and picture is not None:
+            self._show(picture, self._clock)
+        self._age_s = time.perf_counter() - frame.grabbed
+        if recording:
             with self._clock("record"):
-                self._sinks.record(picture, frame.time, source.rate)
+                self._sinks.record(picture, prediction.time, source.rate)
         self.frames += 1
-        self._latency.add({**self._clock.take(), **prediction.stages}, age,
+        self._latency.add({**self._clock.take(), **prediction.stages}, self._age_s,
                           warm=not prediction.cold)
 
-    def _remember(self, prediction: Prediction, frame: Frame) -> None:
+    def _remember(self, prediction: Prediction) -> None:
         """What the overlay shows of the past."""
-        if self._first_time is None:
-            self._first_time = frame.time
         self._events.extendleft(prediction.events)
         self._timeline.append((prediction.time, prediction.label, prediction.confidence))
         while self._timeline[0][0] < prediction.time - TIMELINE_S:
@@ -149,52 +159,60 @@ class Demo:
         while self._events and self._events[-1].time < prediction.time - TIMELINE_S:
             self._events.pop()
 
-    def _scene_of(self, frame: Frame, prediction: Prediction, source: Source) -> Scene:
-        image = cv2.flip(frame.image, 1) if self._mirror else frame.image
-        if self._window is not None and not self._sinks.recording:
-            image = self._window.fitted(np.asarray(image))  # text drawn later is sharper
+    def _scene_of(self, image: NDArray[np.uint8], prediction: Prediction, source: Source,
+                  recording: bool) -> Scene:
+        if self._mirror:
+            image = np.asarray(cv2.flip(image, 1), np.uint8)
+        if self._window is not None and not recording:
+            image = self._window.fitted(image)  # text drawn later is sharper
         panel = Panel(
             camera_fps=source.rate, model_fps=self._latency.rolling_fps(),
             lookback_s=prediction.lookback_s, trained_step_s=1 / self._engine.card.frame_rate,
-            age_s=time.perf_counter() - frame.grabbed, stages=self._latency.rolling(),
+            age_s=self._age_s, stages=self._latency.rolling(),
             dropped=source.dropped, engine=self._engine.name, device=self._engine.device,
             model=self._engine.card.name, phases=prediction.phases, cold=prediction.cold)
-        shown = [(event, prediction.time - event.time) for event in self._events
-                 if prediction.time - event.time < EVENT_SHOWN_S]
-        return Scene(np.asarray(image), prediction, shown, tuple(self._timeline), panel)
+        shown = [(event, prediction.time - event.time) for event in self._events]
+        return Scene(image, prediction, shown, tuple(self._timeline), panel)
 
-    def _idle(self, status: str, wait_s: float = 0.001) -> None:
+    def _idle(self, wait_s: float = 0.001) -> None:
         """Nothing new: keep the window alive, say why, and wait so long for a key."""
         if self._window is not None and not self._window.closed:
-            self._show(self._overlay.annotate(self._scene), status, StageClock(), wait_s)
+            self._show(self._overlay.annotate(self._scene), StageClock(), wait_s)
 
-    def _slow_camera(self, source: Source) -> str:
+    def _message(self) -> str:
+        """The sentence of the moment for the overlay, the most urgent one."""
+        status = self._source.status if self._source is not None else ""
+        note = self._note if time.perf_counter() < self._note_until else ""
+        return status or self._sinks.problem or note or self._slow_camera()
+
+    def _slow_camera(self) -> str:
         """A sentence if a live source gives fewer frames than the network was trained at."""
-        trained = self._engine.card.frame_rate
-        if not source.live or source.rate is None or source.rate > SLOW * trained:
+        source, trained = self._source, self._engine.card.frame_rate
+        if source is None or not source.live or source.rate is None or self.frames < 2:
             return ""
-        words = (f"the camera gives {source.rate:.0f} frames a second, the model wants "
-                 f"{trained:.0f}; more light often helps")
-        if not self._warned:
-            self._warned = True
+        if source.rate > SLOW * trained:
+            return ""
+        return (f"the camera gives {source.rate:.0f} frames a second, the model wants "
+                f"{trained:.0f}; more light often helps")
+
+    def _tell(self, words: str) -> None:
+        """What is wrong with a source that does give frames goes to the log, once."""
+        if words and words not in self._told:
+            self._told.add(words)
             log.warning("%s", words)
-        return words
 
     def _pause(self) -> None:
         """Waits while the user wants a pause; a file waits, too, a camera's frames are dropped."""
         while self._paused and not self._ended():
-            self._idle("", PAUSED_POLL_S)
+            self._idle(PAUSED_POLL_S)
 
-    def _show(self, picture: NDArray[np.uint8], status: str, clock: StageClock,
-              wait_s: float = 0.001) -> None:
+    def _show(self, picture: NDArray[np.uint8], clock: StageClock, wait_s: float = 0.001) -> None:
         """`picture` with the notices of the moment in the window, and the key pressed there."""
         if self._window is None:
             return
-        note = self._note if time.perf_counter() < self._note_until else ""
         scene = dataclasses.replace(
-            self._scene, message=status or self._sinks.problem or note,
-            recording=self._sinks.recording, recording_s=self._sinks.recording_s,
-            paused=self._paused)
+            self._scene, message=self._message(), recording=self._sinks.recording,
+            recording_s=self._sinks.recording_s, paused=self._paused)
         with clock("draw"):
             noticed = self._overlay.notices(picture, scene)
         with clock("show"):
@@ -203,7 +221,7 @@ class Demo:
 
     def _obey(self, command: str, picture: NDArray[np.uint8]) -> None:
         if command == "quit":
-            self.stop()
+            self._stopping.set()
         elif command == "fullscreen" and self._window is not None:
             self._window.toggle_fullscreen()
         elif command == "help":
@@ -223,6 +241,9 @@ class Demo:
             self._say(self._sinks.snapshot(picture))
 
     def _say(self, words: str) -> None:
+        """For the person at the window: on the picture for a while, and on stderr to be kept."""
+        if words:
+            print(words, file=sys.stderr, flush=True)
         self._note, self._note_until = words, time.perf_counter() + NOTE_S
 
     def _restart(self) -> None:
@@ -233,10 +254,10 @@ class Demo:
 
     def _ended(self) -> bool:
         settings = self._settings
-        if self._stopped or (self._window is not None and self._window.closed):
+        if self._window is None and self._sinks.hung_up:
+            return True
+        if self._stopping.is_set() or (self._window is not None and self._window.closed):
             return True
         if settings.max_frames is not None and self.frames >= settings.max_frames:
             return True
-        return (settings.max_seconds is not None and self._first_time is not None
-                and bool(self._timeline)
-                and self._timeline[-1][0] - self._first_time >= settings.max_seconds)
+        return settings.max_seconds is not None and self._played_s >= settings.max_seconds

@@ -52,7 +52,7 @@ class JsonLines:
     def __init__(self, target: str | Path) -> None:
         self.ended = False
         self.failed = ""
-        self._target = target
+        self.target = target
         if str(target) == STDOUT:
             self._file = sys.stdout
             return
@@ -74,7 +74,7 @@ class JsonLines:
         except BrokenPipeError:
             self._end()
         except OSError as error:
-            self.failed = f"{self._target} cannot be written any more: {error.strerror}"
+            self.failed = f"{self.target} cannot be written any more: {error.strerror}"
             self._end()
 
     def __enter__(self) -> Self:

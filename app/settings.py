@@ -160,7 +160,9 @@ def _check(settings: Settings) -> None:
         _require(settings, key, allowed.__contains__, f"one of {', '.join(allowed)}")
     for key in ("trust_checkpoint", "fast", "display", "fullscreen", "dry_run", "verbose"):
         _require(settings, key, lambda v: isinstance(v, bool), "true or false")
-    for key in ("threads", "phases", "max_frames", "camera.width", "camera.height"):
+    _require(settings, "phases", lambda v: v is None or (type(v) is int and v >= 1),
+             "auto or a whole number of at least 1")
+    for key in ("threads", "max_frames", "camera.width", "camera.height"):
         _require(settings, key, lambda v: v is None or (type(v) is int and v >= 1),
                  "a whole number of at least 1")
     for key in ("max_seconds", "camera.rate"):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.actions import Actions
-from app.outputs import JsonLines, OutputError, RunFolder, save_snapshot
+from app.outputs import STDOUT, JsonLines, OutputError, RunFolder, save_snapshot
 from app.recording import VideoRecorder
 from app.settings import AUTO, Settings
 from app.sources import Frame
@@ -62,16 +62,22 @@ class Sinks:
         lines = [sink.failed for sink in (self._events, self._predictions) if sink is not None]
         return next((words for words in (self._problem, *lines) if words), "")
 
+    @property
+    def hung_up(self) -> bool:
+        """Whether the reader of what goes to stdout has left: nothing is wanted any more."""
+        return any(sink is not None and sink.target == STDOUT and sink.ended
+                   for sink in (self._events, self._predictions))
+
     def write(self, frame: Frame, prediction: Prediction) -> None:
         """The frame's prediction, and its events, which set off their actions."""
         if self._predictions is not None:
             self._predictions.write({
-                "frame": frame.index, "time": prediction.time, "label": prediction.label,
+                "frame": frame.index, "time": round(prediction.time, 6), "label": prediction.label,
                 "confidence": prediction.confidence, "cold": prediction.cold,
                 "logits": prediction.logits, "probabilities": prediction.probabilities})
         for event in prediction.events:
             if self._events is not None:
-                self._events.write({"time": event.time, "label": event.label,
+                self._events.write({"time": round(event.time, 6), "label": event.label,
                                     "confidence": event.confidence, "frame": frame.index})
             if self._actions is not None:
                 self._actions.fire(event)

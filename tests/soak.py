@@ -11,6 +11,7 @@ import argparse
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,7 +100,8 @@ def main() -> int:
                             events=f"{folder}/events.jsonl")
         engine = open_engine(DEFAULT_MODEL)
         with Sinks(settings, engine.card, headless=True) as sinks:
-            demo = Demo(settings, engine, sinks, screen, time.perf_counter())  # type: ignore[arg-type]
+            demo = Demo(settings, engine, sinks, screen,  # type: ignore[arg-type]
+                        started=time.perf_counter(), stopping=threading.Event())
             screen.demo = demo
             demo.play(source)
     print(demo.report().text())

@@ -60,6 +60,7 @@ def test_headless_run_leaves_video_events_and_report(clip: Path, tmp_path: Path)
                     cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
+    assert "results in" in done.stderr
     lines = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
     assert [line["frame"] for line in lines] == list(range(30))
     assert all(len(line["logits"]) == len(line["probabilities"]) == 27 for line in lines)
@@ -91,13 +92,16 @@ def test_the_first_start_imports_no_torch(clip: Path, tmp_path: Path) -> None:
     assert done.stdout.split() == ["0", "False", "False"], done.stderr
 
 
-def test_max_frames_and_events_on_stdout(clip: Path, tmp_path: Path) -> None:
-    done = run_demo("--source", clip, "--no-display", "--fast", "--no-record", "--events", "-",
-                    "--max-frames", 7, "--predictions", "p.jsonl", cwd=tmp_path)
+def test_max_frames_and_events_on_stdout(tmp_path: Path) -> None:
+    done = run_demo("--source", SAMPLE, "--no-display", "--fast", "--no-record", "--events", "-",
+                    "--max-frames", 120, "--predictions", "p.jsonl", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert len((tmp_path / "p.jsonl").read_text().splitlines()) == 7
-    for line in done.stdout.splitlines():
-        assert set(json.loads(line)) == {"time", "label", "confidence", "frame"}
+    assert len((tmp_path / "p.jsonl").read_text().splitlines()) == 120
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert events, "the sample's first gesture lies before frame 120"
+    for event in events:
+        assert set(event) == {"time", "label", "confidence", "frame"}
+        assert event["time"] == pytest.approx(event["frame"] / 25, abs=0.001)
 
 
 def test_max_seconds(clip: Path, tmp_path: Path) -> None:
@@ -140,6 +144,27 @@ def test_labels_in_the_order_of_the_logits(tmp_path: Path) -> None:
     assert labels[2] == "No gesture"
 
 
+def test_a_reader_that_leaves_ends_the_run(tmp_path: Path) -> None:
+    command = (f"{sys.executable} {ROOT / 'run_demo.py'} --source {SAMPLE} --no-display --fast "
+               "--no-record --predictions - | head -1")
+    done = subprocess.run(["bash", "-c", f"{command}; echo ${{PIPESTATUS[0]}}"], cwd=tmp_path,
+                          env=environment(), capture_output=True, text=True, timeout=120,
+                          check=False)
+    line, code = done.stdout.splitlines()
+    assert json.loads(line)["frame"] == 0
+    assert code == "0"
+    assert "Traceback" not in done.stderr
+    report = json.loads(next(tmp_path.glob("runs/*/latency.json")).read_text())
+    assert report["frames"] + report["warmup_frames"] < 300  # of 595
+
+
+def test_a_list_may_be_cut_off(tmp_path: Path) -> None:
+    command = f"{sys.executable} {ROOT / 'run_demo.py'} --list-labels | true"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=environment(),
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == ""
+
+
 def test_models_are_listed_with_their_licence(tmp_path: Path) -> None:
     done = run_demo("--list-models", cwd=tmp_path)
     assert "mobilenet_v2_jester_official\t" in done.stdout
@@ -158,6 +183,9 @@ def test_models_are_listed_with_their_licence(tmp_path: Path) -> None:
     (["--out", "text.mp4"], "text.mp4"),
     (["--source", "clip", "--record", "film.doc"], "recordings are"),
     (["--events", "text.mp4/x.jsonl"], "cannot be written"),
+    (["--source", "clip", "--record", "clip"], "--source and --record are the same file"),
+    (["--events", "x.jsonl", "--predictions", "./x.jsonl"], "--events and --predictions are"),
+    (["--latency", "nowhere/x.json"], "there is no such folder"),
 ])
 def test_what_is_wrong_is_a_sentence(clip: Path, tmp_path: Path, flags: list[str], words: str
                                      ) -> None:
@@ -174,6 +202,27 @@ def test_what_is_wrong_is_a_sentence(clip: Path, tmp_path: Path, flags: list[str
     assert done.stderr.splitlines()[-1].startswith("error: ")
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_source_leaves_older_outputs_alone(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text("from yesterday\n")
+    done = run_demo("--source", "typo.mp4", "--no-display", "--predictions", "p.jsonl",
+                    cwd=tmp_path)
+    assert done.returncode == 2
+    assert (tmp_path / "p.jsonl").read_text() == "from yesterday\n"
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("delay_s", [0.4, 0.8])
+def test_ctrl_c_while_it_starts_ends_without_a_traceback(tmp_path: Path, delay_s: float) -> None:
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "run_demo.py"), "--source", str(SAMPLE), "--no-display"],
+        cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
+    time.sleep(delay_s)
+    process.send_signal(signal.SIGINT)
+    _, words = process.communicate(timeout=60)
+    assert "Traceback" not in words
+    assert "cannot be loaded" not in words
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -202,11 +251,12 @@ def test_a_video_that_changes_its_size_midway(tmp_path: Path) -> None:
         shape = (120, 160, 3) if i < 6 else (240, 200, 3)
         cv2.imwrite(str(folder / f"{i}.png"), np.full(shape, 20 * i, np.uint8))
     done = run_demo("--source", folder, "--no-display", "--fast", "--predictions", "p.jsonl",
-                    cwd=tmp_path)
+                    "--phases", 1, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
     assert len(lines) == 12
-    assert lines[6]["cold"]  # another picture size is another camera: the stream starts anew
+    # Warm after three steps; then another picture size is another camera: the stream starts anew.
+    assert [line["cold"] for line in lines] == ([True] * 3 + [False] * 3) * 2
     video = cv2.VideoCapture(str(run_folder(tmp_path) / "annotated.mp4"))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 12
 

@@ -40,7 +40,7 @@ def test_the_default_config_is_the_default() -> None:
 @pytest.mark.parametrize(("text", "words"), [
     ("phasse: 3", "did you mean 'phases'?"),
     ("camera: {hight: 3}", "did you mean 'height'?"),
-    ("phases: 0", "phases is 0; it must be a whole number of at least 1"),
+    ("phases: 0", "phases is 0; it must be auto or a whole number of at least 1"),
     ("phases: true", "phases is True"),
     ("engine: onnx", "engine is 'onnx'; it must be one of auto, onnxruntime, openvino, torch"),
     ("max_seconds: -1", "max_seconds is -1; it must be a number above 0"),
