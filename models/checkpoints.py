@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,12 +29,13 @@ if TYPE_CHECKING:
     from models.network import OnlineNetwork
 
 __all__ = ["DEFAULT_MODEL", "CheckpointError", "load_initial_weights", "load_model", "read_card",
-           "resolve", "save_model"]
+           "resolve", "save_model", "warn_of_lost_future"]
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "mobilenet_v2_interim"
-NAMED_AT_MOST = 5  # tensors in one message
+NAMED_AT_MOST = 5  # tensors, or patterns of their names, that are named to the user
+NUMBER = re.compile(r"(?<=[.a-z])\d+(?=\.|$)")  # of a stage, a block or a layer
 
 
 def resolve(name_or_path: str | Path) -> Path:
@@ -83,14 +85,21 @@ def load_model(name_or_path: str | Path, device: Any = None, *,
     network = build_network(card)
     tensors = file.load()
     if recognised is not None:
-        tensors = _renamed(tensors, recognised, path)
+        tensors = _renamed(tensors, recognised)
     _fill(network, tensors, path)
+    return network.to(device or "cpu").eval(), card
+
+
+def warn_of_lost_future(card: ModelCard, file: str) -> None:
+    """Warns where `card`, that of `file`, is of a network that no stream can feed as trained.
+
+    For whoever opens a network for streams, once; loading one says nothing.
+    """
     if card.shift.direction == "both":
         logger.warning(
             "%s was trained with a shift both ways. A stream has no future: the half of the shift "
             "that looks ahead keeps the current frame, so expect less than its published accuracy",
-            path.name)
-    return network.to(device or "cpu").eval(), card
+            file)
 
 
 def load_initial_weights(network: OnlineNetwork, path: Path, trust: bool = False) -> None:
@@ -101,8 +110,9 @@ def load_initial_weights(network: OnlineNetwork, path: Path, trust: bool = False
     from models.layouts import recognise
     file = open_weights(path, trust)
     recognised = recognise(file.shapes, path.name)
+    _log_names(recognised, path)
     head = head_of(recognised.architecture) + "."
-    tensors = {name: tensor for name, tensor in _renamed(file.load(), recognised, path).items()
+    tensors = {name: tensor for name, tensor in _renamed(file.load(), recognised).items()
                if not name.startswith(head)}
     own_head = {name: tensor for name, tensor in network.state_dict().items()
                 if name.startswith(head)}
@@ -147,7 +157,7 @@ def _card_of_weights(file: WeightFile, given: list[dict[str, Any]]
         return card, None
     from models.layouts import recognise
     recognised = recognise(file.shapes, path.name)
-    logger.info("%s: layout of the %s", path.name, recognised.layout)
+    _log_names(recognised, path)
     said = {key for layer in given for key in layer}
     if recognised.refusal and not said.issuperset(("labels", "shift")):
         raise CheckpointError(
@@ -197,14 +207,26 @@ def _agree(card: ModelCard, field: str, known: Any, path: Path) -> None:
         raise CardError(f"{path.name}: the card says {field} {said!r}, its tensors are {known!r}")
 
 
-def _renamed(tensors: Mapping[str, Tensor], recognised: Recognised, path: Path
-             ) -> dict[str, Tensor]:
-    for old, new in recognised.names.items():
-        if old != new:
-            logger.debug("%s: %s -> %s", path.name, old, new)
-    count = sum(old != new for old, new in recognised.names.items())
-    logger.info("%s: %d of %d tensors renamed, %d left out", path.name, count,
-                len(recognised.names), len(recognised.spare))
+def _log_names(recognised: Recognised, path: Path) -> None:
+    """Says how the file's tensors are named: examples at INFO, every one at DEBUG."""
+    new_names = {old: new for old, new in recognised.names.items() if old != new}
+    logger.info("%s: layout of the %s; %d of %d tensors renamed, %d left out", path.name,
+                recognised.layout, len(new_names), len(recognised.names), len(recognised.spare))
+    alike: dict[tuple[str, str], list[str]] = {}  # but for their numbers and their last part
+    for old, new in new_names.items():
+        layers = old.rpartition(".")[0], new.rpartition(".")[0]
+        pattern = NUMBER.sub("*", layers[0]), NUMBER.sub("*", layers[1])
+        alike.setdefault(pattern, []).append(old)
+        logger.debug("%s: %s -> %s", path.name, old, new)
+    common = sorted(alike.values(), key=len, reverse=True)
+    for names in common[:NAMED_AT_MOST]:
+        logger.info("%s: %s -> %s (%d alike)", path.name, names[0], new_names[names[0]],
+                    len(names))
+    if len(common) > NAMED_AT_MOST:
+        logger.info("%s: and %d more patterns", path.name, len(common) - NAMED_AT_MOST)
+
+
+def _renamed(tensors: Mapping[str, Tensor], recognised: Recognised) -> dict[str, Tensor]:
     return {new: tensors[old] for old, new in recognised.names.items()}
 
 

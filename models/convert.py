@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.card import CardError
-from models.checkpoints import CheckpointError, load_model, save_model
+from models.checkpoints import CheckpointError, load_model, save_model, warn_of_lost_future
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.source, overrides={"labels": options.labels} if options.labels else None,
             card_file=options.card, trust=options.trust_checkpoint)
         save_model(network, card, options.target)
+        warn_of_lost_future(card, options.target.name)
     except (CheckpointError, CardError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.card import ModelCard
-from models.checkpoints import load_model, read_card, resolve
+from models.checkpoints import load_model, read_card, resolve, warn_of_lost_future
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,11 @@ class EngineError(RuntimeError):
 
 
 class Engine(Protocol):
-    """One network on one device. It holds no stream's memory: states go in and come out."""
+    """One network on one device. It holds no stream's memory: states go in and come out.
+
+    One thread at a time: a step uses buffers of the engine. Threads that step at once need an
+    engine each, or a lock around their steps.
+    """
 
     card: ModelCard
     name: str  # "onnxruntime", "openvino" or "torch"
@@ -77,7 +81,7 @@ def open_engine(
     `threads` None is torch's own choice for torch, and one for the others. "bf16" is for OpenVINO
     alone: faster and less exact, so it is never taken by itself.
     `overrides`, `card_file` and `trust` go to the loading of the model. Raises EngineError,
-    CheckpointError or CardError.
+    CheckpointError or CardError. Warns of a network that was trained with a shift both ways.
     """
     _check_choice("engine", engine, get_args(EngineName))
     _check_choice("device", device, get_args(DeviceName))
@@ -89,11 +93,18 @@ def open_engine(
         raise EngineError(f"threads is {threads}; an engine needs at least 1")
     path = resolve(model)
     given: dict[str, Any] = {"overrides": overrides, "card_file": card_file, "trust": trust}
-    load = functools.partial(load_model, path, **given)
     if engine == device == "auto" and threads is None:
         suggested = _open_suggested(path, given)
         if suggested is not None:
             return suggested
+    opened = _open(path, engine, device, threads, precision=precision, given=given)
+    warn_of_lost_future(opened.card, path.name)
+    return opened
+
+
+def _open(path: Path, engine: EngineName, device: DeviceName, threads: int | None, *,
+          precision: Precision, given: Mapping[str, Any]) -> Engine:
+    load = functools.partial(load_model, path, **given)
     if engine == "openvino":
         return _open_openvino(path, given, device, threads, precision)
     if engine == "torch":

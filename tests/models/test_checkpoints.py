@@ -40,14 +40,6 @@ def test_saved_and_loaded_is_the_same(saved, tiny_network, tiny_card):
         assert torch.equal(network(clip), tiny_network(clip))
 
 
-def test_a_both_ways_network_of_ours_warns_too(tiny_card, seed_weights, tmp_path, caplog):
-    from models.build import build_network
-    card = tiny_card.replace(shift={"direction": "both", "past_fold": "second"})
-    save_model(seed_weights(build_network(card)), card, tmp_path / "both.safetensors")
-    assert load_model(tmp_path / "both.safetensors")[1].shift == card.shift
-    assert "no future" in caplog.text
-
-
 def test_a_card_that_uses_every_field_survives(tiny_network, tiny_card, tmp_path):
     card = tiny_card.replace(
         measured={"top1": 0.5, "how": "é"}, provenance="x", licence="MIT", filter="area",
@@ -117,6 +109,9 @@ def test_jesters_pairs_come_with_jesters_names(seed_weights, tmp_path):
     ("labels: none.txt\n", r"none\.txt: No such file"),
     ("architecture: resnet50\n", "architecture 'resnet50', its tensors are 'mobilenet_v2'"),
     ("shift: past\n", "shift: expected keys and values"),
+    ("name: 2024\n", r"tiny\.safetensors: card: name must be text, got 2024"),
+    ("smoothing: {thresholds: [stop]}\n", "thresholds must be labels with a number each"),
+    ("measured: {on: 2024-02-30}\n", r"tiny\.yaml: broken YAML: day"),
 ])
 def test_a_wrong_yaml_card(saved, text, message):
     saved.with_suffix(".yaml").write_text(text)

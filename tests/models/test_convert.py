@@ -68,3 +68,10 @@ def test_as_a_module_with_the_renamed_tensors(foreign, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "module.features.0.0.weight -> features.0.0.weight" in done.stderr
     assert read_card(out).name == "foreign"
+
+
+def test_a_shift_both_ways_is_warned_of(foreign, tmp_path, caplog):
+    (tmp_path / "foreign.yaml").write_text("shift: {direction: both, past_fold: second}\n")
+    assert main([str(foreign), str(tmp_path / "ours.safetensors"), "--labels",
+                 str(tmp_path / "names.txt")]) == 0
+    assert caplog.text.count("has no future") == 1

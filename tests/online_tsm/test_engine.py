@@ -206,6 +206,38 @@ def test_a_cache_that_cannot_be_written_only_costs_time(checkpoint, tmp_path, mo
     assert "could not be kept" in caplog.text
 
 
+# A network trained with a shift both ways
+
+
+@pytest.fixture
+def both_ways(tmp_path, own_graphs) -> Path:
+    """Its checkpoint, and its graph as a file: both.safetensors, both.onnx."""
+    card = CARD.replace(shift={"direction": "both", "past_fold": "second"})
+    network = seed_weights(build_network(card))
+    save_model(network, card, tmp_path / "both.safetensors")
+    (tmp_path / "both.onnx").write_bytes(export_network(network, card, "0" * 64))
+    return tmp_path / "both.safetensors"
+
+
+@pytest.mark.parametrize(("suffix", "engine"), [
+    (".safetensors", "onnxruntime"), (".safetensors", "torch"), (".safetensors", "auto"),
+    (".onnx", "onnxruntime")])
+def test_a_shift_both_ways_is_warned_of_once_at_every_start(both_ways, suffix, engine, caplog):
+    path = both_ways.with_suffix(suffix)
+    for _ in range(2):  # the second start finds the graph of the first
+        caplog.clear()
+        open_engine(path, engine, "cpu")
+        warned = [r.message for r in caplog.records if r.levelno == logging.WARNING]
+        assert len(warned) == 1
+        assert warned[0].startswith(f"both{suffix} was trained with a shift both ways. A stream "
+                                    "has no future")
+
+
+def test_a_shift_from_the_past_alone_is_not_warned_of(checkpoint, caplog):
+    open_engine(checkpoint, device="cpu")
+    assert not caplog.records
+
+
 # CUDA
 
 
