@@ -10,6 +10,7 @@ that are computed anew (anchors.py), hot and at a camera's pace (rounds.py), che
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import json
 import os
@@ -66,14 +67,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     frames = read_frames(args.source or str(fresh.SAMPLE), args.frame_size)
     engines = [(name, device, precision) for name, device, precision in usable(path)
                if args.engines is None or name in args.engines]
-    plan = Plan(frames, args.threads, args.streams, engines, args.rounds, args.block,
+    plan = Plan(frames, args.threads, args.streams, engines, [], args.rounds, args.block,
                 not args.no_pace)
     peaks = functools.cache(measured_peaks)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     networks = []
     for model in _models(path):
         print(f"measuring {model.stem} ...", file=sys.stderr, flush=True)
-        networks.append(measure(model, plan, peaks))
+        graphs = [args.int8] if args.int8 and model == path else []
+        networks.append(measure(model, dataclasses.replace(plan, graphs=graphs), peaks))
     print("starting afresh ...", file=sys.stderr, flush=True)
     report = {
         "date": time.strftime("%Y-%m-%d %H:%M:%S"), "machine": machine_info(), "load": load,
@@ -157,6 +159,8 @@ def _parser() -> argparse.ArgumentParser:
                                                "shipped one)")
     add("--engines", nargs="+", choices=get_args(EngineName)[1:],
         help="only these (default: all that are installed and granted)")
+    add("--int8", type=Path, metavar="FILE.onnx",
+        help="the model's INT8 form (python -m online_tsm.quantize), to be timed beside it")
     add("--threads", nargs="+", type=_positive, default=[1, 2], metavar="N",
         help="threads of the network on a CPU (default: 1 2)")
     add("--streams", nargs="+", type=_positive, default=[1], metavar="N",

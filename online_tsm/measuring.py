@@ -53,6 +53,7 @@ class Plan:
     threads: Sequence[int]
     streams: Sequence[int]
     engines: Sequence[Runtime]
+    graphs: Sequence[Path]  # other ONNX forms of the same network, such as INT8
     rounds: int
     block: int
     paced: bool
@@ -135,6 +136,8 @@ def _engines(path: Path, plan: Plan, threads: int) -> Iterator[Engine]:
     for name, device, precision in plan.engines:
         if device == "cpu" or threads == plan.threads[0]:  # a GPU knows no threads
             yield open_engine(path, name, device, threads, precision=precision)
+    for graph in plan.graphs:
+        yield open_engine(graph, "onnxruntime", "cpu", threads)
 
 
 def _candidate(engine: Engine, streams: int) -> Candidate:

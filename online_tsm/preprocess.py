@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from models.card import CardError, ModelCard
-from online_tsm.bilinear import Bilinear
+from online_tsm.resize import Resize, area, triangle
 
 Pixels = NDArray[np.uint8]
 Inputs = NDArray[np.float32]
@@ -23,8 +22,9 @@ class Preprocessor:
     `pre(image)` takes a frame uint8 [H, W, 3] in BGR, [H, W, 4] in BGRA, [H, W, 1] or [H, W] in
     grey, of any size, and gives the network's input float32 [3, height, width] (the card's
     `input_size`). It writes into `out`, or else into one buffer of its own that the next call
-    overwrites. Resized grey levels are those of Pillow (filter "bilinear") before it rounds them,
-    which it does twice, so that they agree within one level.
+    overwrites. Resized grey levels are not rounded: they agree with those of Pillow (filter
+    "bilinear"), which rounds twice, within one level, and with those of OpenCV's INTER_AREA (filter
+    "area") within half a one.
 
     The kept rectangle lies between pixels in general; it is never rounded to whole ones, which
     would move the picture by up to half a pixel (1.5 grey levels on average).
@@ -40,7 +40,7 @@ class Preprocessor:
         self._scale = 1 / (255 * std)
         self._offset = -np.asarray(card.mean, np.float32) / std
         self._planes = (2, 1, 0) if card.colour == "rgb" else (0, 1, 2)  # of a BGR frame
-        self._resize: Bilinear | _Area | None = None
+        self._resize: Resize | None = None
         self._buffer = np.empty((3, *self._size), np.float32)
 
     def __call__(self, image: Pixels, out: Inputs | None = None) -> Inputs:
@@ -49,8 +49,8 @@ class Preprocessor:
         out = self._buffer if out is None else _checked_out(out, self._buffer.shape)
         if self._resize is None or self._resize.source != image.shape:
             box = kept_box(self._card, *image.shape[:2])
-            kind = Bilinear if self._card.filter == "bilinear" else _Area
-            self._resize = kind(image.shape, box, self._size)
+            weights = triangle if self._card.filter == "bilinear" else area
+            self._resize = Resize(image.shape, box, self._size, weights)
         small = self._resize(image)
         for plane, source in enumerate(self._planes):
             pixels = small if small.ndim == 2 else small[:, :, source]
@@ -76,42 +76,6 @@ def kept_box(card: ModelCard, height: int, width: int) -> tuple[float, float, fl
         return ((width - kept_w) / 2, (height - kept_h) / 2,
                 (width + kept_w) / 2, (height + kept_h) / 2)
     return 0.0, 0.0, float(width), float(height)
-
-
-class _Area:
-    """The mean over each output pixel's share of `box`: OpenCV's INTER_AREA, any box.
-
-    OpenCV takes whole pixels only. A box of fractions (a rare frame size) is weighted by hand.
-    """
-
-    def __init__(self, source: tuple[int, ...], box: tuple[float, float, float, float],
-                 size: tuple[int, int]) -> None:
-        self.source = source
-        self._size = size
-        left, top, right, bottom = box
-        whole = all(float(edge).is_integer() for edge in box)
-        self._part = (slice(int(top), int(bottom)), slice(int(left), int(right))) if whole else None
-        if not whole:
-            self._rows = _coverage(top, bottom, size[0], source[0])
-            self._columns = _coverage(left, right, size[1], source[1])
-
-    def __call__(self, image: Pixels) -> Pixels:
-        if self._part is not None:
-            resized = cv2.resize(image[self._part], self._size[::-1], interpolation=cv2.INTER_AREA)
-            return np.asarray(resized, np.uint8)
-        rows = np.tensordot(self._rows, image.astype(np.float32), axes=(1, 0))
-        both = np.moveaxis(np.tensordot(self._columns, rows, axes=(1, 1)), 0, 1)
-        return np.rint(both).astype(np.uint8)
-
-
-def _coverage(start: float, stop: float, n: int, length: int) -> NDArray[np.float32]:
-    """Weights [n, length]: how much of each source pixel falls into each of n equal parts."""
-    edges = np.linspace(start, stop, n + 1)
-    pixels = np.arange(length)
-    low = np.maximum(edges[:-1, None], pixels)
-    high = np.minimum(edges[1:, None], pixels + 1)
-    covered = np.clip(high - low, 0, None) * n / (stop - start)
-    return np.asarray(covered, np.float32)
 
 
 def _checked(image: Pixels) -> Pixels:

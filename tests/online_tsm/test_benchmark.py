@@ -47,7 +47,7 @@ def measured(network, tmp_path_factory) -> dict:
     save_model(network, CARD, path)
     path.with_suffix(".onnx").write_bytes(export_network(network, CARD, file_digest(path), 1))
     plan = Plan(pictures(6), [1], [1, 2], [("onnxruntime", "cpu", "fp32"),
-                                           ("torch", "cpu", "fp32")], 2, 3, True)
+                                           ("torch", "cpu", "fp32")], [], 2, 3, True)
     return measure(path, plan, lambda precision, threads: PEAKS)
 
 
