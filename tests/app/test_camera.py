@@ -71,12 +71,12 @@ def test_rate_outlives_the_source(mjpeg: Callable[..., MjpegServer],
 def test_the_slot_holds_the_newest_frame(mjpeg: Callable[..., MjpegServer]) -> None:
     with open_source(mjpeg().url, QUICK) as source:
         old = watch(source, lambda frame: frame is not None)[-1]
-        time.sleep(0.6)
+        time.sleep(1.5)
         new = watch(source, lambda frame: frame is not None)[-1]
-        assert number(new) - number(old) >= 8  # 18 at the server's rate
+        assert number(new) - number(old) >= 8  # 45 at the server's rate
         assert new.index - old.index >= 8
         assert source.dropped >= 7
-        assert time.perf_counter() - new.grabbed < 0.3
+        assert time.perf_counter() - new.grabbed < 0.75  # the oldest would be twice as old
 
 
 def test_opening_does_not_block(mjpeg: Callable[..., MjpegServer]) -> None:

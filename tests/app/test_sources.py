@@ -210,6 +210,7 @@ def test_folder_without_images(tmp_path: Path) -> None:
     ("Logitech", "no camera index, no file or folder, no URL, and no camera's name"),
     ("ftp://host/x", "rtsp, rtsps, http, https, not over 'ftp'"),
     ("-1", "no camera index"),
+    ("rtsp", "no camera index"),
     ("~nobody-of-this-name/clip.mp4", "no file or folder '~nobody"),
     ("x" * 5000, "no camera index"),
 ])
