@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -83,7 +83,7 @@ def _order(seed: int, turn: int, count: int) -> np.ndarray:
 
 def batches(
     samples: Samples, size: int, first_step: int, *, rank: int = 0, world: int = 1, workers: int = 1
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Batches from step `first_step` on, without end: `rank`'s share of `size` samples a step.
 
     `workers` threads work ahead. OpenCV and NumPy let go of the interpreter for most of it.

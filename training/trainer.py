@@ -8,7 +8,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ class Trainer:
         until = end if most_steps is None else min(end, self.step + most_steps)
         feed = batches(self.samples, self.recipe.optimiser.batch, self.step, rank=self.rank,
                        world=self.world, workers=run.workers)
-        self._choose_precision(feed)
+        self._choose_precision()
         model = self._wrapped()
         saved = mark = time.perf_counter()
         losses: list[Losses] = []
@@ -124,6 +124,7 @@ class Trainer:
                 saved = now
             if halt:
                 break
+        feed.close()
         self._save()
         bar.close()
         return self.step >= end or self.best.since >= run.patience
@@ -164,21 +165,23 @@ class Trainer:
             return self.network
         return DistributedDataParallel(self.network, broadcast_buffers=False)
 
-    def _choose_precision(self, feed: Iterator[Batch]) -> None:
+    def _choose_precision(self) -> None:
         """"auto" times both, once in a training: later steps must round as the first ones did."""
         wanted = self.recipe.run.precision
         if wanted != "auto":
             self.bf16 = wanted == "bf16"
         elif self.step == 0:
-            seconds = [self._timed(next(feed), bf16) for bf16 in (False, True)]
+            seconds = [self._timed(bf16) for bf16 in (False, True)]
             self.bf16 = from_first(seconds[1] < seconds[0], self.device) > 0
             log.info("a step takes %.2f s in fp32, %.2f s in bf16: %s", *seconds,
                      "bf16" if self.bf16 else "fp32")
 
-    def _timed(self, batch: Batch, bf16: bool) -> float:
+    def _timed(self, bf16: bool) -> float:
         """Seconds of the fastest of a few forward and backward passes of a copy."""
-        trial = copy.deepcopy(self.network).train()
-        inputs, fastest = batch.inputs.to(self.device), math.inf
+        trial, fastest = copy.deepcopy(self.network).train(), math.inf
+        inputs = torch.rand(max(1, self.recipe.optimiser.batch // self.world),
+                            self.recipe.sequence.frames, 3, *self.card.input_size,
+                            device=self.device)
         for _ in range(TIMED_STEPS):
             started = time.perf_counter()
             with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):

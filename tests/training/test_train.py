@@ -130,7 +130,8 @@ def test_a_training_that_was_interrupted_ends_as_if_it_had_not_been(
 
 
 def test_a_killed_training_goes_on(recipe: dict[str, object], tmp_path: Path) -> None:
-    recipe["run"] = {**recipe["run"], "save_every_s": 0.0, "validate_every": 1000}
+    recipe["run"] = {**recipe["run"], "save_every_s": 0.0, "validate_every": 1000,
+                     "precision": "auto"}
     recipe["optimiser"] = {**recipe["optimiser"], "views": 4000}
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe))
