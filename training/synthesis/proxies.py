@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 NEIGHBOURS = 6
 SOFTENING_M = 0.003  # keeps the nearest body vertex from taking all the weight
@@ -111,6 +110,8 @@ def fit(proxy: Proxy, body: Body, only_bone: str | None = None) -> Mesh:
     The proxy is first placed on the average body, then moved as the nearest body points moved
     between the average body and this one, and takes their bone weights.
     """
+    from scipy.spatial import cKDTree  # only baking needs scipy
+
     on_base = (body.base[proxy.anchors] * proxy.anchor_weights[:, :, None]).sum(1) + proxy.offsets
     # Base mesh and template differ by an affine map (units and axes): solve for it.
     known = np.c_[body.base[body.base_index], np.ones(len(body.base_index))]
