@@ -30,21 +30,23 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
 def _panel(panel: Any, network: Mapping[str, Any]) -> None:
     rows = network["rows"]
     end = max(row["hot"]["median_ms"] for row in rows if not row["anchor"].startswith("window"))
+    first = next((place for place, row in enumerate(rows) if not row["anchor"]), 0)  # in the legend
     for place, row in enumerate(rows):
         stages, left = row["hot"]["stages_ms"], 0.0
         for stage, colour in STAGES.items():
             width = min(stages.get(stage, 0.0), end - left)
             panel.barh(place, width, left=left, color=colour, height=0.7,
                        alpha=0.55 if row["anchor"] else 1,
-                       label=stage if place == 0 else None)
+                       label=stage if place == first else None)
             left += width
         if row["paced"]:
             panel.plot(row["paced"]["median_ms"], place, "k|", markersize=13,
-                       label="at 30 frames a second" if place == 0 else None)
+                       label="at 30 frames a second" if place == first else None)
         if row["limit"]:
             panel.plot(row["limit"]["roofline_ms"], place, "rD", markersize=4,
-                       label="the network's roofline" if place == 0 else None)
-        panel.text(min(left, end) + end / 100, place, _words(row), va="center", fontsize=8)
+                       label="the network's roofline" if place == first else None)
+        paced = row["paced"]["median_ms"] if row["paced"] else 0.0
+        panel.text(max(left, paced) + end / 100, place, _words(row), va="center", fontsize=8)
     panel.set_xlim(0, end * 1.35)
     panel.set_yticks(range(len(rows)), [row["name"] for row in rows], fontsize=8)
     panel.invert_yaxis()

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 ANCHORS = {"eager": "(a)", "window": "(b)", "window without shift": "(c)"}
-HEADING = (f"{'':42}{'hot, ms':^21}{'at 30 fps, ms':^21}{'CPU':>6}{'stages, ms':^18}"
+HEADING = (f"{'':44}{'hot, ms':^21}{'at 30 fps, ms':^21}{'CPU':>6}{'stages, ms':^21}"
            f"{'times faster than':^21}{'logits':>9}{'same':>7}{'limit':>6}\n"
-           f"{'':42}{'median':>7}{'p90':>7}{'p99':>7}{'median':>7}{'p90':>7}{'p99':>7}{'ms':>6}"
-           f"{'pre':>6}{'net':>6}{'smooth':>6}{'(a)':>7}{'(b)':>7}{'(c)':>7}{'off by':>9}"
+           f"{'':44}{'median':>7}{'p90':>7}{'p99':>7}{'median':>7}{'p90':>7}{'p99':>7}{'ms':>6}"
+           f"{'pre':>7}{'net':>7}{'smooth':>7}{'(a)':>7}{'(b)':>7}{'(c)':>7}{'off by':>9}"
            f"{'labels':>7}{'x':>6}")
 LEGEND = (
     "(a) eager torch step, Pillow resizes the whole frame; (b) a window of 8 frames, computed anew "
@@ -53,11 +53,11 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Each row that both reports have: times and ratios before and after."""
     before, after = _by_name(old), _by_name(new)
     lines = [f"since {old['date']}, on {old['machine']['cpu']}",
-             f"{'':42}{'hot ms':>19}{'at 30 fps ms':>21}{'times faster than (a)':>25}"]
+             f"{'':44}{'hot ms':>19}{'at 30 fps ms':>21}{'times faster than (a)':>25}"]
     for key in after:
         if key in before:
             was, now = before[key], after[key]
-            lines.append(f"{key[1]:<42}{_change(_median(was, 'hot'), _median(now, 'hot')):>19}"
+            lines.append(f"{key[1]:<44}{_change(_median(was, 'hot'), _median(now, 'hot')):>19}"
                          f"{_change(_median(was, 'paced'), _median(now, 'paced')):>21}"
                          f"{_change(was['ratios'].get('eager'), now['ratios'].get('eager')):>25}")
     gone = [name for network, name in before if (network, name) not in after]
@@ -105,9 +105,9 @@ def _accuracy(measured: Mapping[str, Any]) -> str:
 def _line(row: Mapping[str, Any]) -> str:
     hot, paced, faithful = row["hot"], row["paced"], row["faithful"]
     stages = hot["stages_ms"]
-    cells = [f"{row['name']:<42}", *_times(hot), *(_times(paced) if paced else [f"{'-':>7}"] * 3),
+    cells = [f"{row['name']:<44}", *_times(hot), *(_times(paced) if paced else [f"{'-':>7}"] * 3),
              f"{(paced or hot)['cpu_ms']:6.1f}",
-             *(f"{stages[s]:6.2f}" if s in stages else f"{'-':>6}"
+             *(_ms(stages[s]) if s in stages else f"{'-':>7}"
                for s in ("preprocess", "network", "smoothing")),
              *(f"{row['ratios'][kind]:7.1f}" if kind in row["ratios"] else f"{'-':>7}"
                for kind in ANCHORS)]
@@ -118,7 +118,12 @@ def _line(row: Mapping[str, Any]) -> str:
 
 
 def _times(figures: Mapping[str, Any]) -> list[str]:
-    return [f"{figures[key]:7.2f}" for key in ("median_ms", "p90_ms", "p99_ms")]
+    return [_ms(figures[key]) for key in ("median_ms", "p90_ms", "p99_ms")]
+
+
+def _ms(value: float) -> str:
+    """Seven characters, with decimals where there is room for a space."""
+    return f"{value:7.2f}" if value < 100 else f"{value:7.0f}"
 
 
 def _energy(figures: Mapping[str, Any]) -> str:
