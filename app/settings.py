@@ -192,7 +192,7 @@ def _require(settings: Settings, key: str, holds: Callable[[Any], bool], words: 
 
 def _size(text: str) -> tuple[int, int]:
     width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit()):
+    if not (width.isdecimal() and height.isdecimal() and len(text) < 16):
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write it as 640x480")
     return int(width), int(height)
 

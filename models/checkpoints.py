@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 from collections.abc import Mapping
@@ -170,7 +171,20 @@ def _card_of_weights(file: WeightFile, given: list[dict[str, Any]]
             f"under `labels:` in {card_beside(path).name} beside it, in the order of the logits")
     card = complete_card([recognised.card, *given], path, recognised.classes)
     _agree(card, "architecture", recognised.architecture, path)
+    if "frame_rate" not in said:
+        height, width = card.input_size
+        _warn_once(
+            f"{path.name} does not say how it was trained: {width} x {height} pixels, "
+            f"{card.frame_rate:g} frames a second and {card.colour} are assumed, as is usual for "
+            f"the {recognised.layout} layout. Say what is right in {card_beside(path).name} "
+            "beside it")
     return card, recognised
+
+
+@functools.cache
+def _warn_once(words: str) -> None:
+    """For what is found at each reading of a file, of which a start may need two."""
+    logger.warning("%s", words)
 
 
 def _card_of_graph(path: Path, given: list[dict[str, Any]]) -> ModelCard:

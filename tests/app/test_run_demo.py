@@ -303,6 +303,7 @@ def test_golden_logits_through_the_front_door(tmp_path: Path, colour: str) -> No
     assert done.returncode == 0, done.stderr
     logits = [json.loads(line)["logits"]
               for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert done.stderr.count("does not say how it was trained: 224 x 224 pixels, 15 frames") == 1
     golden = np.load(SHARED / "golden" / "logits.npz")
     assert np.abs(np.array(logits) - golden[colour]).max() <= 5e-4
     assert np.abs(golden["rgb"] - golden["bgr"]).max() > 0.1  # the two can be told apart

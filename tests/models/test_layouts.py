@@ -134,7 +134,7 @@ def test_layouts_trained_both_ways(case, seed_weights, tmp_path, caplog):
     network = ours(seed_weights, architecture, **BOTH, placement=placement)
     path = tmp_path / "foreign.pth.tar"
     torch.save(foreign(network), path)
-    (tmp_path / "foreign.yaml").write_text(f"labels: {LABELS}\n")
+    (tmp_path / "foreign.yaml").write_text(f"labels: {LABELS}\nframe_rate: 12\n")
     with caplog.at_level(logging.DEBUG):
         loaded, card = load_model(path)
     assert_same_logits(network, loaded)
@@ -156,7 +156,10 @@ def test_the_online_demo_layout(seed_weights, tmp_path, caplog):
     assert_same_logits(network, loaded)
     assert (card.name, card.labels) == ("demo", jester.ALPHABETICAL)
     assert (card.frame_rate, card.colour, card.shift) == (15.0, "rgb", Shift())
-    assert not caplog.records
+    load_model(tmp_path / "demo.pth.tar")
+    told = [record.message for record in caplog.records]
+    assert len(told) == 1  # what is only assumed is said, once
+    assert "demo.pth.tar does not say how it was trained: 224 x 224 pixels, 15 frames" in told[0]
 
 
 @pytest.mark.parametrize(("foreign", "labels"), [
