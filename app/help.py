@@ -16,7 +16,7 @@ _PAGE_WIDTH, _PAGE_HEIGHT = 760, 480  # design pixels; a larger picture leaves a
 _KEYS_WIDTH, _COLUMN_WIDTH, _FIGURE_WIDTH = 170, 172, 30
 _KEY_ROW, _TITLE, _LEGEND_ROW = 26, 40, 26
 _SMALLEST_ROW, _LARGEST_ROW = 18, 26
-_LEGEND = "The number is the confidence at which a gesture counts; off: it never does."
+_LEGEND = "Number: the confidence at which it counts. Off: left out. Rest: no gesture."
 
 
 def draw_help(canvas: Canvas, card: ModelCard) -> None:
@@ -102,6 +102,8 @@ def _draw_gesture(canvas: Canvas, box: Box, name: str, size: float, card: ModelC
     threshold = threshold_of(card, name) if name in card.labels else None
     if name not in card.labels:
         mark = ""
+    elif name in card.background:
+        mark = "rest"
     elif threshold is None:
         mark = "off"
     else:
