@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
+
+from models.fields import known_fields
 
 EngineName = Literal["auto", "onnxruntime", "openvino", "torch"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -106,13 +107,13 @@ def read_config(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(data, dict):
         raise SettingsError(f"{path}: expected keys and values, got {type(data).__name__}")
-    _known(Settings, data, str(path))
+    known_fields(Settings, data, str(path), SettingsError)
     return data
 
 
 def build(values: Mapping[str, Any]) -> Settings:
     """Settings from plain values. SettingsError names the key, its value and what is allowed."""
-    values = dict(_known(Settings, values, "settings"))
+    values = known_fields(Settings, values, "settings", SettingsError)
     for key in ("phases", "mirror"):
         if values.get(key) == AUTO:
             values[key] = None
@@ -121,7 +122,8 @@ def build(values: Mapping[str, Any]) -> Settings:
             values[key] = "off"
     if type(values.get("source")) is int:
         values["source"] = str(values["source"])
-    camera = _known(CameraSettings, values.pop("camera", None) or {}, "settings: camera")
+    camera = known_fields(CameraSettings, values.pop("camera", None) or {}, "settings: camera",
+                          SettingsError)
     settings = Settings(**{k: v for k, v in values.items() if v is not None},
                         camera=CameraSettings(**camera))
     _check(settings)
@@ -140,17 +142,6 @@ def _flags_over(values: dict[str, Any], given: Mapping[str, Any]) -> dict[str, A
     if camera:
         merged["camera"] = {**(merged.get("camera") or {}), **camera}
     return merged
-
-
-def _known(kind: type, data: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(data, Mapping):
-        raise SettingsError(f"{where}: expected keys and values, got {data!r}")
-    names = [f.name for f in dataclasses.fields(kind)]
-    for key in data:
-        if key not in names:
-            near = difflib.get_close_matches(str(key), names, 1, 0.0)[0]
-            raise SettingsError(f"{where}: unknown key {key!r}; did you mean {near!r}?")
-    return data
 
 
 def _check(settings: Settings) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from models.fields import known_fields
+
 Direction = Literal["past", "both"]
 Fold = Literal["first", "second"]
 Padding = Literal["zero", "circulant"]
@@ -111,7 +113,7 @@ def card_to_dict(card: ModelCard) -> dict[str, Any]:
 
 def card_from_dict(data: Mapping[str, Any]) -> ModelCard:
     """The inverse of `card_to_dict`. Raises CardError, naming the nearest known key."""
-    values = _known(ModelCard, data, "card")
+    values = known_fields(ModelCard, data, "card", CardError)
     missing = [key for key in ("name", "architecture", "labels") if key not in values]
     if missing:
         raise CardError(f"card: {', '.join(missing)} missing")
@@ -137,14 +139,14 @@ def card_from_dict(data: Mapping[str, Any]) -> ModelCard:
 
 
 def _shift(data: Any) -> Shift:
-    values = _known(Shift, data, "card: shift")
+    values = known_fields(Shift, data, "card: shift", CardError)
     if "fold_div" in values:
         values["fold_div"] = _whole(values["fold_div"])
     return Shift(**values)
 
 
 def _smoothing(data: Any) -> Smoothing:
-    values = _known(Smoothing, data, "card: smoothing")
+    values = known_fields(Smoothing, data, "card: smoothing", CardError)
     if "disabled" in values:
         values["disabled"] = _names(values["disabled"], "smoothing: disabled")
     return Smoothing(**values)
@@ -160,17 +162,6 @@ def _merged(card: ModelCard, changes: Mapping[str, Any]) -> dict[str, Any]:
         elif isinstance(value, Mapping):
             merged[key] = {**dataclasses.asdict(getattr(card, key)), **value}
     return merged
-
-
-def _known(kind: type, data: Any, where: str) -> dict[str, Any]:
-    if not isinstance(data, Mapping):
-        raise CardError(f"{where}: expected keys and values, got {data!r}")
-    names = [f.name for f in dataclasses.fields(kind)]
-    for key in data:
-        if key not in names:
-            near = difflib.get_close_matches(str(key), names, 1, 0.0)
-            raise CardError(f"{where}: unknown key {key!r}; did you mean {near[0]!r}?")
-    return dict(data)
 
 
 def _tuple(value: Any, key: str) -> tuple[Any, ...]:

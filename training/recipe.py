@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import types
 import typing
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import yaml
 
 from models import jester
 from models.card import CardError, ModelCard, card_from_dict
+from models.fields import known_fields
 from training.augment import AugmentOptions
 from training.data import Kind
 from training.sequences import SequenceOptions
@@ -140,13 +140,8 @@ def card_of(recipe: Recipe) -> ModelCard:
 
 def _filled(kind: Any, said: Any, where: str) -> Any:
     """A dataclass from a mapping, its fields checked against their types."""
-    if not isinstance(said, dict):
-        raise RecipeError(f"{where}: expected keys and values, got {said!r}")
+    said = known_fields(kind, said, where, RecipeError)
     hints = typing.get_type_hints(kind)
-    for key in said:
-        if key not in hints:
-            near = difflib.get_close_matches(str(key), hints, 1, 0.0)
-            raise RecipeError(f"{where}: unknown key {key!r}; did you mean {near[0]!r}?")
     for item in dataclasses.fields(kind):
         bare = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
         if bare and item.name not in said:
