@@ -125,13 +125,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--frames", nargs="+", default=[str(SAMPLE)], metavar="VIDEO",
                         help="videos of people as the camera will see them (default: the sample)")
     args = parser.parse_args(arguments)
-    logging.getLogger().setLevel(logging.ERROR)  # the quantiser logs advice that is not for users
+    # The quantiser logs advice that is not for users, straight to the root logger.
+    logging.getLogger().addFilter(_no_advice)
     try:
         _quantise(args.model, args.out, args.frames)
     except (CardError, CheckpointError, EngineError, FramesError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    finally:
+        logging.getLogger().removeFilter(_no_advice)
     return 0
+
+
+def _no_advice(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
 
 
 def _quantise(model: str, out: Path, videos: Sequence[str]) -> None:
