@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,8 +103,10 @@ def warn_of_lost_future(card: ModelCard, file: str) -> None:
             file)
 
 
-def load_initial_weights(network: OnlineNetwork, path: Path, trust: bool = False) -> None:
-    """Copies everything but the head of a checkpoint into `network`, in place, to train from.
+def load_initial_weights(network: OnlineNetwork, path: Path, labels: Sequence[str] = (),
+                         trust: bool = False) -> None:
+    """Copies a checkpoint into `network`, in place, to train from; its head only where its card
+    has these very `labels`.
 
     This is what ImageNet weights in torchvision's layout are for. Raises CheckpointError.
     """
@@ -112,7 +114,8 @@ def load_initial_weights(network: OnlineNetwork, path: Path, trust: bool = False
     file = open_weights(path, trust)
     recognised = recognise(file.shapes, path.name)
     _log_names(recognised, path)
-    head = head_of(recognised.architecture) + "."
+    same = labels and card_fields(file.metadata, path).get("labels") == list(labels)
+    head = "(none)" if same else head_of(recognised.architecture) + "."
     tensors = {name: tensor for name, tensor in _renamed(file.load(), recognised).items()
                if not name.startswith(head)}
     own_head = {name: tensor for name, tensor in network.state_dict().items()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 
 from torch import Tensor, nn
 
@@ -99,11 +100,11 @@ class MobileNetV2(OnlineNetwork):
         self.features.append(nn.Sequential(*_conv(width, head, 1), nn.ReLU6(inplace=True)))
         self.classifier = nn.Linear(head, classes)
 
-    def logits(self, x: Tensor, shift: ShiftFunction) -> Tensor:
-        for feature in self.features:
+    def walk(self, x: Tensor, shift: ShiftFunction, start: int = 0, stop: int | None = None
+             ) -> Tensor:
+        for feature in islice(self.features, start, stop):
             x = feature(x, shift) if isinstance(feature, InvertedResidual) else feature(x)
-        logits: Tensor = self.classifier(x.mean((2, 3)))
-        return logits
+        return x if stop is not None else self.classifier(x.mean((2, 3)))
 
     def shift_points(self) -> Iterator[ShiftPoint]:
         stride = 2  # after the stem

@@ -25,7 +25,7 @@ class ShiftPoint(NamedTuple):
 
 class OnlineNetwork(nn.Module):
     """A 2D network whose blocks call `shift(x)`; what is injected looks along a clip or into a
-    cache. It has one walk through its blocks, `logits`, for both.
+    cache. It has one walk through its blocks, `walk`, for both.
 
     `in_place` says that nothing needs a block's unshifted input (placement "block" only).
     """
@@ -36,21 +36,26 @@ class OnlineNetwork(nn.Module):
         self._shift_clip = shift_clip_in_place if in_place else shift_clip
 
     @abstractmethod
-    def logits(self, x: Tensor, shift: ShiftFunction) -> Tensor:
-        """The walk: images [N, 3, H, W] to logits [N, K], with `shift` called at shifted blocks."""
+    def walk(self, x: Tensor, shift: ShiftFunction, start: int = 0, stop: int | None = None
+             ) -> Tensor:
+        """Blocks `start` to `stop` of the walk, the stem being block 0, with `shift` called at
+        shifted blocks. Images [N, 3, H, W], or what the block before `start` gave, to the maps
+        [N, C, h, w] that block `stop` would take, or with None to logits [N, K]."""
 
     @abstractmethod
     def shift_points(self) -> Iterator[ShiftPoint]:
         """The shifted blocks in the order of the walk."""
 
-    def forward(self, clip: Tensor) -> Tensor:
-        """Clips [N, T, 3, H, W] to logits of every frame [N, T, K], shifted as in training."""
+    def forward(self, clip: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
+        """Clips [N, T, 3, H, W] to logits of every frame [N, T, K], shifted as in training; or a
+        part of the walk, with maps [N, T, C, h, w] in, out, or both."""
         n, t = clip.shape[:2]
 
         def shift(x: Tensor) -> Tensor:
             return self._shift_clip(x.reshape(n, t, *x.shape[1:]), self.shift).flatten(0, 1)
 
-        return self.logits(clip.flatten(0, 1), shift).reshape(n, t, -1)
+        y = self.walk(clip.flatten(0, 1), shift, start, stop)
+        return y.reshape(n, t, *y.shape[1:])
 
     def step(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
         """One frame of N streams [N, 3, H, W] and what the frame before left, to logits [N, K]
@@ -64,7 +69,7 @@ class OnlineNetwork(nn.Module):
             after.append(kept)
             return shifted
 
-        return self.logits(frame, shift), tuple(after)
+        return self.walk(frame, shift), tuple(after)
 
     def open_state(self, batch: int, height: int, width: int) -> State:
         """The state before the first frame: zeros, one [batch, fold, h, w] a shifted block."""

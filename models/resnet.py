@@ -8,6 +8,7 @@ Parameters are named as in torchvision: conv1, bn1, layerS.B.convK, fc.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -95,13 +96,15 @@ class ResNet(OnlineNetwork):
             self.add_module(f"layer{stage + 1}", blocks)
         self.fc = nn.Linear(channels, classes)
 
-    def logits(self, x: Tensor, shift: ShiftFunction) -> Tensor:
-        x = functional.relu(self.bn1(self.conv1(x)))
-        x = functional.max_pool2d(x, 3, stride=2, padding=1)
-        for block in self._blocks():
+    def walk(self, x: Tensor, shift: ShiftFunction, start: int = 0, stop: int | None = None
+             ) -> Tensor:
+        if start == 0:
+            x = functional.relu(self.bn1(self.conv1(x)))
+            x = functional.max_pool2d(x, 3, stride=2, padding=1)
+        after_stem = None if stop is None else stop - 1
+        for block in islice(self._blocks(), max(start - 1, 0), after_stem):
             x = block(x, shift)
-        logits: Tensor = self.fc(x.mean((2, 3)))
-        return logits
+        return x if stop is not None else self.fc(x.mean((2, 3)))
 
     def shift_points(self) -> Iterator[ShiftPoint]:
         stride = 4  # after the stem and its pooling

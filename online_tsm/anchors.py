@@ -123,6 +123,6 @@ class _Window:
         if self._shifted:
             logits = self._network(clip[None])[0]
         else:
-            logits = self._network.logits(clip, lambda x: x)
+            logits = self._network.walk(clip, lambda x: x)
         logits.mean(0).numpy()
         return {"preprocess": ready - started, "network": time.perf_counter() - ready}

@@ -54,8 +54,8 @@ class OptimiserOptions:
     clip_norm: float = 5.0
     ema: float = 0.998
     dropout: float = 0.1  # before the last layer
-    frozen: tuple[str, ...] = ("features.0.", "features.1.", "features.2.")  # names begin so
-    frozen_views: int = 60_000
+    frozen_blocks: int = 3  # of the walk, from the stem on: they keep weights and statistics,
+    frozen_views: int = 60_000  # so long
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from models.network import OnlineNetwork
 from models.weight_files import head_of
 from training.data import Clip
 from training.distributed import from_first, open_group, share_batch_norms, total
+from training.frozen import FrozenFront
 from training.loss import Losses, sequence_loss
 from training.plots import plot_curves
 from training.progress import Average, Log, StateError, load_state, save_state
@@ -66,7 +67,7 @@ class Trainer:
         self.network = build_network(self.card)
         state = load_state(self.out / "state.pt")
         if state is None and recipe.initial:
-            load_initial_weights(self.network, Path(recipe.initial))
+            load_initial_weights(self.network, Path(recipe.initial), self.card.labels)
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.world > 1:
             share_batch_norms(self.network)
@@ -75,6 +76,7 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(_groups(self.network, self.card.architecture, recipe),
                                            betas=(0.9, 0.99))
         self.step, self.best, self.bf16 = 0, Best(), False
+        self.front: FrozenFront | None = None
         if state is not None:
             self._take_up(state)
         self.idle = self.card.labels.index(self.card.background[0])
@@ -98,8 +100,8 @@ class Trainer:
         until = end if most_steps is None else min(end, self.step + most_steps)
         feed = batches(self.samples, self.recipe.optimiser.batch, self.step, rank=self.rank,
                        world=self.world, workers=run.workers)
-        self._choose_precision()
         model = self._wrapped()
+        self._choose_precision()
         saved = mark = time.perf_counter()
         losses: list[Losses] = []
         bar = tqdm(total=end, initial=self.step, unit="step", disable=not self.first,
@@ -137,7 +139,7 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = options.learning_rate * group["factor"] * self._rate()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            logits = model(batch.inputs)
+            logits = self._forward(model, batch.inputs)
         losses = sequence_loss(logits.float(), batch, self.idle, self.recipe.loss, total)
         self.optimiser.zero_grad()
         (losses.own * self.world).backward()  # type: ignore[no-untyped-call]  # DDP takes the mean of the gradients
@@ -158,12 +160,20 @@ class Trainer:
 
     def _wrapped(self) -> nn.Module:
         """The network as it is to be trained now: frozen blocks keep weights and statistics."""
-        self.network.train().requires_grad_(True)
-        if self.step < self._thaw_step():
-            freeze(self.network, self.recipe.optimiser.frozen)
+        blocks, self.front = self.recipe.optimiser.frozen_blocks, None
+        if blocks and self.step < self._thaw_step():
+            self.front = FrozenFront(self.network, blocks)
+        self.network.train()
         if self.world == 1:
             return self.network
-        return DistributedDataParallel(self.network, broadcast_buffers=False)
+        return DistributedDataParallel(self.network, broadcast_buffers=False,
+                                       find_unused_parameters=self.front is not None)
+
+    def _forward(self, model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+        """Clips [N, T, 3, H, W] to logits [N, T, K]."""
+        if self.front is None:
+            return model(inputs)  # type: ignore[no-any-return]
+        return model(self.front(inputs), self.front.blocks)  # type: ignore[no-any-return]
 
     def _choose_precision(self) -> None:
         """"auto" times both, once in a training: later steps must round as the first ones did."""
@@ -185,7 +195,7 @@ class Trainer:
         for _ in range(TIMED_STEPS):
             started = time.perf_counter()
             with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-                loss = trial(inputs).float().square().mean()
+                loss = self._forward(trial, inputs).float().square().mean()
             loss.backward()
             if self.device.type == "cuda":
                 torch.cuda.synchronize()
@@ -265,16 +275,6 @@ class Trainer:
         self.average.network.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         log.info("going on from step %d in %s", self.step, self.out)
-
-
-def freeze(network: OnlineNetwork, prefixes: Sequence[str]) -> None:
-    """Parameters whose names begin so get no gradient, and their batch norms keep still."""
-    for name, parameter in network.named_parameters():
-        if name.startswith(tuple(prefixes)):
-            parameter.requires_grad_(False)
-    for name, module in network.named_modules():
-        if f"{name}.".startswith(tuple(prefixes)):
-            module.eval()
 
 
 def _add_dropout(network: OnlineNetwork, architecture: str, share: float) -> None:

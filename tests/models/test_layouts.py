@@ -262,3 +262,15 @@ def test_counters_of_old_torch_versions_may_be_missing(seed_weights, tmp_path):
     state = {n: t for n, t in network.state_dict().items() if "num_batches" not in n}
     torch.save(state, tmp_path / "old.pth")
     assert_same_logits(network, load_model(tmp_path / "old.pth")[0])
+
+
+def test_the_head_is_taken_where_the_labels_are_the_same(seed_weights, tmp_path, tiny_card):
+    from models.checkpoints import save_model
+    trained, path = build_network(tiny_card), tmp_path / "trained.safetensors"
+    save_model(trained, tiny_card, path)
+    for labels, same in ((tiny_card.labels, True), (tiny_card.labels[::-1], False), ((), False)):
+        fresh = build_network(tiny_card)
+        fresh.classifier.weight.data += 1
+        load_initial_weights(fresh, path, labels)
+        assert torch.equal(fresh.classifier.weight, trained.classifier.weight) is same
+        assert torch.equal(fresh.features[0][0].weight, trained.features[0][0].weight)
