@@ -1,0 +1,197 @@
+"""Recordings on disk: whole or not there, as they were, and refused with the reason."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from online_tsm import recordings
+from online_tsm.recordings import (
+    RecordingError,
+    delete_recording,
+    move_stroke,
+    read_recordings,
+    refusal,
+    safe_label,
+    save_recording,
+)
+
+ROOT = Path(__file__).parents[2]
+
+
+def clip(frames: int = 24, rate: float = 12.0, level: int = 90, moving: bool = True
+         ) -> tuple[list[np.ndarray], np.ndarray]:
+    """A square that rises, goes to the right and comes back, before a grey wall."""
+    times = np.arange(frames) / rate
+    images = []
+    for number in range(frames):
+        image = np.full((120, 160, 3), level, np.uint8)
+        share = min(max(number / frames - 0.3, 0) / 0.4, 1)
+        if moving and 0.2 < number / frames < 0.8:
+            left = round(10 + 100 * share)
+            image[40:80, left:left + 40] = (level + 80, level + 100, level + 60)
+        images.append(image)
+    return images, times
+
+
+def test_a_recording_is_read_as_it_was_saved(tmp_path: Path) -> None:
+    images, times = clip()
+    saved = save_recording(tmp_path, " double wave ", images, times + 7.5, stroke=(8.0, 9.0),
+                           mirror=True)
+    (read,) = read_recordings(tmp_path)
+    assert read.path == saved.path
+    assert read.label == "double wave"
+    assert read.path.parent == tmp_path / "double wave"
+    assert (read.background, read.mirror, read.date) == (False, True, saved.date)
+    assert read.stroke == pytest.approx((0.5, 1.5))
+    assert read.rate == pytest.approx(12.0)
+    np.testing.assert_allclose(read.times, times, atol=1e-4)
+    difference = np.abs(np.stack(read.frames()).astype(int) - np.stack(images))
+    assert difference.mean() < 1.5
+
+
+def test_plain_videos_in_folders_are_recordings_of_the_folders_name(tmp_path: Path) -> None:
+    images, times = clip()
+    save_recording(tmp_path, "circle", images, times, stroke=None).sidecar.unlink()
+    save_recording(tmp_path, "No gesture", images, times, stroke=None).sidecar.unlink()
+    background, gesture = sorted(read_recordings(tmp_path), key=lambda one: one.label)
+    assert (background.label, background.background) == ("No gesture", True)
+    assert (gesture.label, gesture.background, gesture.stroke) == ("circle", False, None)
+
+
+def test_what_a_killed_recorder_leaves_is_no_recording(tmp_path: Path) -> None:
+    images, times = clip()
+    kept = save_recording(tmp_path, "knock", images, times, stroke=None)
+    gone = save_recording(tmp_path, "knock", images, times, stroke=None)
+    gone.path.rename(gone.path.with_name(f".{gone.path.name}"))  # killed before the last rename
+    assert [one.path for one in read_recordings(tmp_path)] == [kept.path]
+
+
+def test_killed_at_any_moment_every_finished_recording_is_whole(tmp_path: Path) -> None:
+    code = ("import sys, numpy as np\nfrom pathlib import Path\n"
+            "from online_tsm.recordings import save_recording\n"
+            "image = np.random.default_rng(0).integers(0, 255, (240, 320, 3)).astype(np.uint8)\n"
+            "while True:\n"
+            "    print(save_recording(Path(sys.argv[1]), 'wave', [image] * 30, "
+            "np.arange(30) / 12, stroke=(0.5, 1.5)).path, flush=True)\n")
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, text=True,
+                               stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    finished = [process.stdout.readline().strip() for _ in range(3)]
+    time.sleep(0.03)
+    os.kill(process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+    finished += process.stdout.read().split()
+    process.wait()
+    found = {str(one.path): one for one in read_recordings(tmp_path)}
+    assert set(finished) <= set(found)
+    assert all(len(one.frames()) == 30 for one in found.values())
+
+
+def test_a_moved_stroke_stays_moved(tmp_path: Path) -> None:
+    images, times = clip()
+    saved = save_recording(tmp_path, "knock", images, times, stroke=(0.4, 1.0))
+    moved = move_stroke(saved, (0.5, 1.2))
+    assert moved.stroke == pytest.approx((0.5, 1.2))
+    assert read_recordings(tmp_path)[0].stroke == pytest.approx((0.5, 1.2))
+    with pytest.raises(RecordingError, match="not inside"):
+        move_stroke(saved, (0.5, 99.0))
+
+
+def test_deleting_the_last_recording_removes_the_folder(tmp_path: Path) -> None:
+    images, times = clip()
+    first = save_recording(tmp_path, "knock", images, times, stroke=None)
+    second = save_recording(tmp_path, "knock", images, times, stroke=None)
+    delete_recording(first)
+    assert [one.path for one in read_recordings(tmp_path)] == [second.path]
+    delete_recording(second)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_large_picture_is_kept_smaller(tmp_path: Path) -> None:
+    image = np.full((1080, 1920, 3), 99, np.uint8)
+    save_recording(tmp_path, "knock", [image] * 3, [0, 0.1, 0.2], stroke=None)
+    assert read_recordings(tmp_path)[0].frames()[0].shape == (480, 853, 3)
+
+
+@pytest.mark.parametrize("label", ["", "  ", "../up", "a/b", "a\\b", "C:wave", "..", "report",
+                                   "what?", ".hidden", "x" * 61, "line\nbreak"])
+def test_a_label_that_is_no_plain_name_is_refused(label: str, tmp_path: Path) -> None:
+    with pytest.raises(RecordingError):
+        safe_label(label)
+    images, times = clip(4)
+    with pytest.raises(RecordingError):
+        save_recording(tmp_path, label, images, times, stroke=None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_labels_of_other_alphabets_are_kept() -> None:
+    assert safe_label(" Schräg 斜め ") == "Schräg 斜め"
+
+
+def test_usable_clips_are_not_refused() -> None:
+    assert refusal(*clip()) == ""
+    assert refusal(*clip(60, moving=False), background=True) == ""
+
+
+@pytest.mark.parametrize(("images_and_times", "why"), [
+    (clip(6), "too short"),
+    (clip(24, rate=5.0), "frames a second"),
+    (clip(24, level=5, moving=False), "too dark"),
+    (clip(24, moving=False), "No hand movement"),
+    ((clip(24)[0], np.concatenate([clip(24)[1][:12], clip(24)[1][12:] + 0.7])), "stood still"),
+])
+def test_a_poor_clip_is_refused_with_the_reason(
+        images_and_times: tuple[list[np.ndarray], np.ndarray], why: str) -> None:
+    assert why in refusal(*images_and_times)
+
+
+def test_a_camera_that_only_brightens_shows_no_movement() -> None:
+    images, times = clip(24, moving=False)
+    brighter = [np.clip(image.astype(int) + 2 * number, 0, 255).astype(np.uint8)
+                for number, image in enumerate(images)]
+    assert "No hand movement" in refusal(brighter, times)
+
+
+def test_bad_folders_and_files_are_sentences(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="no folder"):
+        read_recordings(tmp_path / "none")
+    (tmp_path / "circle").mkdir()
+    (tmp_path / "circle" / "a.mp4").write_bytes(b"no video")
+    with pytest.raises(RecordingError, match=r"a\.mp4 is no video"):
+        read_recordings(tmp_path)
+    (tmp_path / "circle" / "a.yaml").write_text("label: [circle")
+    with pytest.raises(RecordingError, match=r"a\.yaml does not describe"):
+        read_recordings(tmp_path)
+
+
+def test_a_damaged_recording_says_so(tmp_path: Path) -> None:
+    images, times = clip()
+    saved = save_recording(tmp_path, "circle", images, times, stroke=None)
+    saved.path.write_bytes(saved.path.read_bytes()[:2000])
+    with pytest.raises(RecordingError, match=r"damaged|cannot be played"):
+        read_recordings(tmp_path)[0].frames()
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "circle").write_text("a file where the folder should be")
+    images, times = clip()
+    with pytest.raises(RecordingError, match="cannot be written"):
+        save_recording(tmp_path, "circle", images, times, stroke=None)
+
+
+def test_the_default_folder_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recordings.sys, "platform", "linux")
+    monkeypatch.setenv("XDG_DATA_HOME", "/somewhere")
+    assert recordings.default_teach_dir() == Path("/somewhere/online-tsm/recordings")
+
+
+def test_reading_recordings_loads_no_torch() -> None:
+    code = "import sys, online_tsm.recordings; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
