@@ -134,7 +134,7 @@ def save_recording(root: Path, label: str, images: Sequence[Image], times: Secon
     clock of `times`. Raises RecordingError.
     """
     label = safe_label(label)
-    clock, images = _checked_times(times, len(images)), [_kept_size(image) for image in images]
+    clock, images = _checked_times(times, len(images)), [kept_size(image) for image in images]
     now = datetime.datetime.now().astimezone()
     folder = Path(root) / label
     name = f"{now:%Y-%m-%d_%H%M%S}_{secrets.token_hex(2)}"
@@ -325,7 +325,8 @@ def _rate(times: Times) -> float:
     return float((len(times) - 1) / (times[-1] - times[0]))
 
 
-def _kept_size(image: Image) -> Image:
+def kept_size(image: Image) -> Image:
+    """The frame at the size at which it is kept: its shorter side at most SHORTER_SIDE pixels."""
     factor = SHORTER_SIDE / min(image.shape[:2])
     if factor >= 1:
         return image
