@@ -1,0 +1,94 @@
+"""What there is to teach, how much of it is recorded, and what is still missing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from online_tsm.recordings import Recording, is_background, safe_label
+
+Kind = Literal["new", "background", "gesture"]
+
+WANTED = 5  # recordings of a gesture: docs/teach.md shows what fewer and more give
+BACKGROUND_WANTED = 4  # one of each activity
+BACKGROUND = "background"  # the folder of it
+ACTIVITIES = ("sit still and look at the screen", "talk, and move your hands as you do then",
+              "drink, or take something and put it back", "scratch your head, lean back, type")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One line of the list: `count` recordings of `label` out of the `wanted` ones."""
+
+    label: str
+    kind: Kind
+    count: int = 0
+    wanted: int = 0
+
+    @property
+    def title(self) -> str:
+        """The label as it is shown."""
+        if self.kind == "new":
+            return "A new gesture …"
+        return "Background" if self.kind == "background" else self.label
+
+
+def choices(labels: Sequence[str], background: Sequence[str], recordings: Iterable[Recording]
+            ) -> list[Choice]:
+    """A new gesture, background, what is recorded already, and then all other `labels`."""
+    counts = Counter(BACKGROUND if recording.background else recording.label
+                     for recording in recordings)
+    rest = counts.pop(BACKGROUND, 0)
+    shipped = [label for label in labels if label not in background]
+    taught = sorted(counts)
+    return [Choice("", "new"), Choice(BACKGROUND, "background", rest, BACKGROUND_WANTED),
+            *(Choice(label, "gesture", counts[label], WANTED) for label in taught),
+            *(Choice(label, "gesture", 0, WANTED) for label in shipped if label not in counts)]
+
+
+def advice(choice: Choice) -> str:
+    """What to do for the next recording, or with this line, in a sentence or two."""
+    if choice.kind == "new":
+        return "Any movement of a hand that you can repeat. It gets a name, and five recordings."
+    if choice.kind == "background":
+        return (f"What is no gesture. Next: {activity(choice.count)}. Without it the trainer "
+                "could not tell a gesture from everyday life.")
+    if choice.count == 0:
+        return "Five recordings, each with the gesture once, and the hand at rest before and after."
+    if choice.count < choice.wanted:
+        return "The next one a little different: nearer, further, faster, slower."
+    return "Enough to learn from; more, in other light and clothes, make it steadier."
+
+
+def activity(count: int) -> str:
+    """What to do in the background recording after `count` others."""
+    return ACTIVITIES[count % len(ACTIVITIES)]
+
+
+def missing(recordings: Sequence[Recording]) -> str:
+    """"" where the trainer can begin, else what it lacks, as one sentence."""
+    gestures = Counter(recording.label for recording in recordings if not recording.background)
+    alone = sorted(label for label, count in gestures.items() if count < 2)
+    if not gestures:
+        return "There is nothing to learn yet: record a gesture first."
+    if alone:
+        return f"{alone[0]} has one recording; a second one shows what belongs to the gesture."
+    if all(not recording.background for recording in recordings):
+        return "Learning needs background, too: what you do when you make no gesture."
+    return ""
+
+
+def named(text: str, known: Iterable[str]) -> str:
+    """The label that a person means who typed `text`: a known one, or a new one in its style.
+
+    Windows report no capital letters, so a new one gets those of the shipped labels. Raises
+    RecordingError for what can be no label.
+    """
+    label = safe_label(" ".join(text.split()))
+    if is_background(label):
+        return BACKGROUND
+    same = {name.casefold(): name for name in known}
+    return same.get(label.casefold(), " ".join(word[0].upper() + word[1:]
+                                               for word in label.split()))
