@@ -16,7 +16,7 @@ from models.fields import known_fields
 
 EngineName = Literal["auto", "onnxruntime", "openvino", "torch"]
 Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
 OverlayMode = Literal["off", "compact", "full"]
 Preset = Literal["card", "official"]
 Backend = Literal["auto", "any", "dshow", "msmf", "v4l2", "avfoundation", "ffmpeg", "gstreamer"]
@@ -229,7 +229,8 @@ def _model_flags(group: argparse._ArgumentGroup) -> None:
     add("--engine", choices=get_args(EngineName), help="what runs the network")
     add("--device", choices=get_args(Device), help="where it runs")
     add("--precision", choices=get_args(Precision),
-        help="bf16: faster and less exact, with --engine openvino (default: fp32)")
+        help="faster and less exact: bf16 with --engine openvino, bf16 or fp16 with --engine "
+             "torch --device cuda (default: fp32)")
     add("--threads", type=int, metavar="N", help="threads of the network on a CPU (default: 1)")
     add("--phases", type=_phases, metavar="N|auto", help="interleaved caches (default: auto)")
     add("--preset", choices=get_args(Preset), help="smoothing by the card, or as the official demo")

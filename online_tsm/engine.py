@@ -28,7 +28,9 @@ State = Any  # what one stream's one phase keeps; only the engine that made it c
 Array = NDArray[np.float32]
 EngineName = Literal["auto", "onnxruntime", "openvino", "torch"]
 DeviceName = Literal["auto", "cpu", "cuda"]
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
+
+HALF = {"bf16": "openvino or torch", "fp16": "torch"}  # engines that compute so
 
 GPU_RUNTIME = '"onnxruntime-gpu[cuda,cudnn]==1.31.1"'  # with the CUDA and cuDNN wheels
 NO_GPU = ("no NVIDIA GPU or driver is visible here, so CUDA cannot be used; use --device cpu, or "
@@ -52,7 +54,7 @@ class Engine(Protocol):
     name: str  # "onnxruntime", "openvino" or "torch"
     device: str  # "cpu" or "cuda"
     provider: str  # "CPUExecutionProvider", "CUDAExecutionProvider", "OpenVINO" or "torch"
-    precision: str  # "fp32" or "bf16"
+    precision: str  # "fp32", "bf16", "fp16" or, for such a graph, "int8"
     threads: int  # CPU threads of one step
     shifted_blocks: int  # after this many steps nothing is left of an older state
     note: str  # one line for the user: what `auto` took, and what would mend a missing GPU
@@ -79,16 +81,17 @@ def open_engine(
     it is really granted (ONNX Runtime's, else torch's) and otherwise ONNX Runtime on the CPU with
     one thread: with two it is no faster at a camera's pace, and its waiting burns a core.
     `threads` None is torch's own choice for torch, and one for the others. "bf16" is for OpenVINO
-    alone: faster and less exact, so it is never taken by itself.
+    and for torch on CUDA, "fp16" for the latter: faster and less exact, so never taken by
+    themselves.
     `overrides`, `card_file` and `trust` go to the loading of the model. Raises EngineError,
     CheckpointError or CardError. Warns of a network that was trained with a shift both ways.
     """
     _check_choice("engine", engine, get_args(EngineName))
     _check_choice("device", device, get_args(DeviceName))
     _check_choice("precision", precision, get_args(Precision))
-    if precision != "fp32" and engine != "openvino":
-        raise EngineError(f"the precision {precision} needs --engine openvino; the others compute "
-                          "in fp32 here")
+    if precision != "fp32" and engine not in HALF[precision].split(" or "):
+        raise EngineError(f"the precision {precision} needs --engine {HALF[precision]}; the others "
+                          "compute in fp32 here")
     if threads is not None and threads < 1:
         raise EngineError(f"threads is {threads}; an engine needs at least 1")
     path = resolve(model)
@@ -111,7 +114,7 @@ def _open(path: Path, engine: EngineName, device: DeviceName, threads: int | Non
         if path.suffix.lower() == ".onnx":
             raise EngineError(f"{path.name} is an ONNX file, which the engine torch cannot run; "
                               "use --engine onnxruntime")
-        return _open_torch(load, device, threads)
+        return _open_torch(load, device, threads, precision)
     gpu = nvidia_visible()
     if device == "cuda" and not gpu:
         raise EngineError(NO_GPU)
@@ -213,8 +216,8 @@ def _open_openvino(path: Path, given: Mapping[str, Any], device: str, threads: i
                          lambda: load_model(path, **given)[0])
 
 
-def _open_torch(load: Callable[..., tuple[Any, ModelCard]], device: str, threads: int | None
-                ) -> Engine:
+def _open_torch(load: Callable[..., tuple[Any, ModelCard]], device: str, threads: int | None,
+                precision: str = "fp32") -> Engine:
     """`load(device)` gives the network and its card."""
     if importlib.util.find_spec("torch") is None:
         raise EngineError("the engine torch needs the package torch: pip install torch")
@@ -223,9 +226,12 @@ def _open_torch(load: Callable[..., tuple[Any, ModelCard]], device: str, threads
     if device == "cuda" and not cuda_granted():
         raise EngineError(TORCH_WITHOUT_CUDA if nvidia_visible() else NO_GPU)
     chosen = "cuda" if device == "cuda" or (device == "auto" and cuda_granted()) else "cpu"
+    if chosen == "cpu" and precision != "fp32":  # slower there than fp32
+        raise EngineError(f"torch computes in {precision} on an NVIDIA GPU alone, which was not "
+                          "granted or asked for; use --device cuda, or --precision fp32")
     network, card = load(chosen)
     note = f"torch on the {'NVIDIA GPU' if chosen == 'cuda' else 'CPU'}" if device == "auto" else ""
-    return TorchEngine(network, card, chosen, threads, note)
+    return TorchEngine(network, card, chosen, threads, note, precision=precision)
 
 
 def _check_choice(flag: str, value: str, known: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ import onnxruntime
 from models.card import ModelCard
 from online_tsm.engine import Array, EngineError, State, check_step
 from online_tsm.graphs import PRECISION_KEY, check_shared, open_graph
-from online_tsm.pool import Pool, Row, together, zeros
+from online_tsm.pool import Pool, Row, Tensors, in_turn, together, zeros
 from online_tsm.ports import Port, state_shapes
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ class OnnxEngine:
         self._fixed_batch = any(node.shape[0] == 1 for node in session.get_inputs())
         self.shifted_blocks = len(self._shapes)
         self._zeros = zeros([self._value(np.zeros((1, *s), np.float32)) for s in self._shapes])
-        self._bindings: dict[int, tuple[Any, Any, Pool]] = {}  # by the number of streams
+        self._bindings: dict[int, tuple[Any, Any, Pool[Tensors]]] = {}  # by the number of streams
 
     def open_state(self) -> State:
         return self._zeros
@@ -114,8 +114,7 @@ class OnnxEngine:
     def step(self, inputs: Array, states: Sequence[State]) -> tuple[Array, list[State]]:
         check_step(inputs, states, self.card.input_size)
         if self._fixed_batch and len(states) > 1:
-            parts = [self._run(inputs[i:i + 1], states[i:i + 1]) for i in range(len(states))]
-            return np.concatenate([part[0] for part in parts]), [part[1][0] for part in parts]
+            return in_turn(self._run, inputs, states)
         return self._run(inputs, states)
 
     def _run(self, inputs: Array, states: Sequence[Row]) -> tuple[Array, list[State]]:
@@ -127,7 +126,7 @@ class OnnxEngine:
         binding.bind_cpu_input(self._inputs[0], np.ascontiguousarray(inputs))
         for name, tensor in zip(self._inputs[1:], before, strict=True):
             binding.bind_ortvalue_input(name, tensor)
-        for name, tensor in zip(self._outputs[1:], after.tensors, strict=True):
+        for name, tensor in zip(self._outputs[1:], after.place, strict=True):
             binding.bind_ortvalue_output(name, tensor)
         try:
             self._session.run_with_iobinding(binding)
@@ -136,7 +135,7 @@ class OnnxEngine:
                               ) from error
         return np.array(logits.numpy()), [Row(after, row, n) for row in range(n)]
 
-    def _bind(self, n: int) -> tuple[Any, Any, Pool]:
+    def _bind(self, n: int) -> tuple[Any, Any, Pool[Tensors]]:
         """What steps of `n` streams use again and again: binding, logits, state tensors."""
         binding = self._session.io_binding()
         logits = onnxruntime.OrtValue.ortvalue_from_shape_and_type(

@@ -13,7 +13,7 @@ from models.card import ModelCard
 from models.weight_files import open_graph_file
 from online_tsm.engine import Array, EngineError, State, check_step
 from online_tsm.graphs import check_shared, open_graph
-from online_tsm.pool import Pool, Row, Tensors, together, zeros
+from online_tsm.pool import Pool, Row, Tensors, in_turn, together, zeros
 from online_tsm.ports import FLOAT32, Port, state_shapes
 
 HINTS = {"fp32": "f32", "bf16": "bf16"}  # without one, OpenVINO takes bf16 where it can
@@ -46,7 +46,7 @@ class _Compiled(NamedTuple):
     """The network for one number of streams, and the sets of state tensors for it."""
 
     request: Any
-    pool: Pool
+    pool: Pool[Tensors]
 
 
 class OpenVinoEngine:
@@ -77,8 +77,7 @@ class OpenVinoEngine:
     def step(self, inputs: Array, states: Sequence[State]) -> tuple[Array, list[State]]:
         check_step(inputs, states, self.card.input_size)
         if self._fixed_batch and len(states) > 1:
-            parts = [self._run(inputs[i:i + 1], states[i:i + 1]) for i in range(len(states))]
-            return np.concatenate([part[0] for part in parts]), [part[1][0] for part in parts]
+            return in_turn(self._run, inputs, states)
         return self._run(inputs, states)
 
     def _run(self, inputs: Array, states: Sequence[Row]) -> tuple[Array, list[State]]:
@@ -91,7 +90,7 @@ class OpenVinoEngine:
         request.set_input_tensor(0, openvino.Tensor(frames, shared_memory=True))
         for i in range(self.shifted_blocks):
             request.set_input_tensor(i + 1, before[i])
-            request.set_output_tensor(i + 1, after.tensors[i])
+            request.set_output_tensor(i + 1, after.place[i])
         try:
             request.start_async()  # infer() would copy every output into a dictionary
             request.wait()

@@ -248,6 +248,12 @@ def test_cuda_without_a_gpu_is_an_error_that_says_so(checkpoint, engine):
         open_engine(checkpoint, engine, "cuda")
 
 
+@needs_no_gpu
+def test_torch_computes_in_half_precision_on_a_gpu_alone(checkpoint):
+    with pytest.raises(EngineError, match="fp16 on an NVIDIA GPU alone"):
+        open_engine(checkpoint, "torch", "cpu", precision="fp16")
+
+
 MENDED = 'pip install "onnxruntime-gpu[cuda,cudnn]==1.31.1"'
 
 
@@ -279,7 +285,7 @@ def test_torch_serves_where_onnxruntime_has_no_cuda(checkpoint, monkeypatch):
     monkeypatch.setattr(engines, "torch_cuda", lambda: True)
     asked = []
 
-    def on_cpu(load, device, threads):
+    def on_cpu(load, device, threads, precision="fp32"):
         asked.append(device)
         network, card = load("cpu")
         from online_tsm.engine_torch import TorchEngine

@@ -58,10 +58,15 @@ def test_without_openvino_the_command_that_installs_it_is_named(model):
         open_engine(model, "openvino")
 
 
-@pytest.mark.parametrize("engine", ["onnxruntime", "torch", "auto"])
-def test_bf16_is_for_openvino_alone(model, engine):
-    with pytest.raises(EngineError, match="bf16 needs --engine openvino"):
-        open_engine(model, engine, precision="bf16")
+@pytest.mark.parametrize(("engine", "precision", "named"), [
+    ("onnxruntime", "bf16", "bf16 needs --engine openvino or torch"),
+    ("auto", "bf16", "bf16 needs --engine openvino or torch"),
+    ("openvino", "fp16", "fp16 needs --engine torch;"),
+    ("onnxruntime", "fp64", "unknown precision 'fp64'; known: fp32, bf16, fp16"),
+])
+def test_a_precision_that_an_engine_does_not_know_is_named(model, engine, precision, named):
+    with pytest.raises(EngineError, match=named):
+        open_engine(model, engine, precision=precision)
 
 
 @needs_openvino
@@ -119,7 +124,7 @@ def test_a_steady_stream_uses_its_state_tensors_again(engine):
     for frame in clip:
         for phase in range(7):
             _, (states[phase],) = engine.step(frame[None], [states[phase]])
-            seen.add(states[phase].set.tensors[0].data.ctypes.data)
+            seen.add(states[phase].set.place[0].data.ctypes.data)
     assert len(seen) <= 8  # 140 steps, seven phases and a spare one
 
 

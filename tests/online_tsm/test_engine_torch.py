@@ -5,9 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from seeding import seed_weights
 
+from models.build import build_network
+from models.folding import fold_batch_norm
 from online_tsm.engine import EngineError
-from online_tsm.engine_torch import TorchEngine, cuda_granted
+from online_tsm.engine_torch import FIRST_ROWS, TorchEngine, cuda_granted
+
+needs_cuda = pytest.mark.skipif(not cuda_granted(), reason="torch has no CUDA here")
+HALF = [("bf16", 0.3), ("fp16", 0.04)]  # how far from float32, as a share of the largest logit
 
 
 def frames(*shape: int) -> np.ndarray:
@@ -67,12 +73,93 @@ def test_a_step_that_does_not_fit_is_named(engine):
         engine.step(np.zeros((1, 3, 16, 32), np.float32), [engine.open_state()])
 
 
-@pytest.mark.skipif(not cuda_granted(), reason="torch has no CUDA here")
-def test_cuda_agrees_with_the_cpu(seed_weights, tiny_card):
-    from models.build import build_network
+def plain(network, clips: np.ndarray) -> np.ndarray:
+    """Logits [P, T, K] of clips [P, T, 3, h, w] by the network's own step, one after the other."""
+    rows = []
+    with torch.inference_mode():
+        for clip in torch.from_numpy(clips):
+            state = network.open_state(1, *clip.shape[2:])
+            for frame in clip:
+                logits, state = network.step(frame[None], state)
+                rows.append(logits[0].numpy())
+    return np.array(rows).reshape(*clips.shape[:2], -1)
 
-    clip = frames(12)
-    on_cpu = run(TorchEngine(seed_weights(build_network(tiny_card)), tiny_card), clip)
-    on_gpu = TorchEngine(seed_weights(build_network(tiny_card)), tiny_card, "cuda")
-    assert on_gpu.device == "cuda"
-    assert np.abs(run(on_gpu, clip) - on_cpu).max() < 5e-4
+
+def interleaved(engine, clips: np.ndarray) -> np.ndarray:
+    """The same by the engine, whose frames go round the clips, each in a phase of its own."""
+    states = [engine.open_state() for _ in clips]
+    logits = np.empty((*clips.shape[:2], len(engine.card.labels)), np.float32)
+    for t in range(clips.shape[1]):
+        for phase, clip in enumerate(clips):
+            row, (states[phase],) = engine.step(clip[t:t + 1], [states[phase]])
+            logits[phase, t] = row[0]
+    return logits
+
+
+@pytest.mark.parametrize("phases", [1, 7])
+def test_interleaved_phases_equal_the_plain_step(engine, tiny_network, phases):
+    clips = frames(phases, 14)
+    assert np.abs(interleaved(engine, clips) - plain(tiny_network, clips)).max() < 1e-5
+    assert len(engine._bank[0]) == FIRST_ROWS  # rows are used again
+
+
+def test_more_states_than_the_bank_has_rows_are_kept_apart(engine, tiny_network):
+    clips = frames(FIRST_ROWS + 1, 2)
+    expected = plain(tiny_network, clips)
+    states = []
+    for clip in clips:  # the bank is moved in the middle of this
+        _, (state,) = engine.step(clip[:1], [engine.open_state()])
+        states.append(state)
+    assert len(engine._bank[0]) == 2 * FIRST_ROWS
+    for clip, state, row in zip(clips, states, expected, strict=True):
+        assert np.abs(engine.step(clip[1:], [state])[0] - row[1]).max() < 1e-5
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), HALF)
+def test_half_precision_is_near(tiny_network, tiny_card, precision, tolerance):
+    clips = frames(2, 10)
+    expected = plain(tiny_network, clips)
+    engine = TorchEngine(tiny_network, tiny_card, precision=precision)
+    assert engine.precision == precision
+    difference = np.abs(interleaved(engine, clips) - expected).max()
+    assert 1e-5 < difference < tolerance * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("architecture", ["mobilenet_v2", "resnet18", "resnet50"])
+def test_normalisation_is_folded_away(tiny_card, architecture):
+    width = {"width_multiplier": 0.25 if architecture == "mobilenet_v2" else 1.0}
+    network = seed_weights(build_network(tiny_card.replace(architecture=architecture, **width)))
+    clips = frames(1, 4)
+    expected = plain(network, clips)
+    fold_batch_norm(network)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules())
+    assert np.abs(plain(network, clips) - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+@needs_cuda
+@pytest.mark.parametrize("phases", [1, 7])
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 5e-4), *HALF])
+def test_a_replayed_graph_equals_the_plain_step_on_the_cpu(tiny_card, phases, precision, tolerance):
+    clips = frames(phases, 14)
+    expected = plain(seed_weights(build_network(tiny_card)), clips)
+    engine = TorchEngine(seed_weights(build_network(tiny_card)), tiny_card, "cuda",
+                         precision=precision)
+    scale = max(1.0, np.abs(expected).max())
+    assert np.abs(interleaved(engine, clips) - expected).max() < tolerance * scale
+    assert engine._passes[1]._play is not None
+
+
+@needs_cuda
+def test_streams_on_cuda_do_not_leak_and_nothing_is_allocated(tiny_card):
+    clips = frames(3, 12)
+    engine = TorchEngine(seed_weights(build_network(tiny_card)), tiny_card, "cuda")
+    alone = interleaved(engine, clips)
+    states = [engine.open_state() for _ in clips]
+    rows = []
+    for t in range(12):
+        if t == 4:
+            before = torch.cuda.memory_stats()["allocation.all.allocated"]
+        logits, states = engine.step(clips[:, t].copy(), states)
+        rows.append(logits)
+    assert torch.cuda.memory_stats()["allocation.all.allocated"] == before
+    assert np.abs(np.stack(rows, 1) - alone).max() < 5e-4
