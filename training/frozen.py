@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import Tensor
 
+from models.folding import fold_batch_norm
 from models.network import OnlineNetwork
 
 
@@ -18,7 +18,8 @@ class FrozenFront:
     """
 
     def __init__(self, network: OnlineNetwork, blocks: int) -> None:
-        self.network, self.blocks = _folded(copy.deepcopy(network).eval()), blocks
+        self.network, self.blocks = copy.deepcopy(network).eval(), blocks
+        fold_batch_norm(self.network)
 
     @torch.no_grad()
     def __call__(self, clips: Tensor) -> Tensor:
@@ -26,16 +27,3 @@ class FrozenFront:
         block gives then still lies in the cache when the next one reads it."""
         at_once = len(clips) if clips.is_cuda else 1
         return torch.cat([self.network(part, stop=self.blocks) for part in clips.split(at_once)])
-
-
-def _folded(network: OnlineNetwork) -> OnlineNetwork:
-    """Every batch norm that follows a convolution in a Sequential goes into it, in place."""
-    for parent in list(network.modules()):
-        if not isinstance(parent, nn.Sequential):
-            continue
-        for number in range(1, len(parent)):
-            before, norm = parent[number - 1], parent[number]
-            if isinstance(before, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                parent[number - 1] = fuse_conv_bn_eval(before, norm)
-                parent[number] = nn.Identity()
-    return network
