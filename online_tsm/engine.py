@@ -26,11 +26,11 @@ log = logging.getLogger(__name__)
 
 State = Any  # what one stream's one phase keeps; only the engine that made it can read it
 Array = NDArray[np.float32]
-EngineName = Literal["auto", "onnxruntime", "openvino", "torch"]
+EngineName = Literal["auto", "onnxruntime", "openvino", "tensorrt", "torch"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "bf16", "fp16"]
 
-HALF = {"bf16": "openvino or torch", "fp16": "torch"}  # engines that compute so
+HALF = {"bf16": "openvino or torch", "fp16": "torch or tensorrt"}  # engines that compute so
 
 GPU_RUNTIME = '"onnxruntime-gpu[cuda,cudnn]==1.31.1"'  # with the CUDA and cuDNN wheels
 NO_GPU = ("no NVIDIA GPU or driver is visible here, so CUDA cannot be used; use --device cpu, or "
@@ -51,9 +51,9 @@ class Engine(Protocol):
     """
 
     card: ModelCard
-    name: str  # "onnxruntime", "openvino" or "torch"
+    name: str  # "onnxruntime", "openvino", "tensorrt" or "torch"
     device: str  # "cpu" or "cuda"
-    provider: str  # "CPUExecutionProvider", "CUDAExecutionProvider", "OpenVINO" or "torch"
+    provider: str  # "OpenVINO", "torch", or what ONNX Runtime calls its own
     precision: str  # "fp32", "bf16", "fp16" or, for such a graph, "int8"
     threads: int  # CPU threads of one step
     shifted_blocks: int  # after this many steps nothing is left of an older state
@@ -80,9 +80,10 @@ def open_engine(
     "auto" takes what the benchmark suggested for this machine, if it was asked to; else CUDA where
     it is really granted (ONNX Runtime's, else torch's) and otherwise ONNX Runtime on the CPU with
     one thread: with two it is no faster at a camera's pace, and its waiting burns a core.
+    TensorRT, which first builds its engines for minutes, is never taken by itself.
     `threads` None is torch's own choice for torch, and one for the others. "bf16" is for OpenVINO
-    and for torch on CUDA, "fp16" for the latter: faster and less exact, so never taken by
-    themselves.
+    and for torch on CUDA, "fp16" for torch on CUDA and for TensorRT: faster and less exact, so
+    never taken by themselves.
     `overrides`, `card_file` and `trust` go to the loading of the model. Raises EngineError,
     CheckpointError or CardError. Warns of a network that was trained with a shift both ways.
     """
@@ -116,13 +117,16 @@ def _open(path: Path, engine: EngineName, device: DeviceName, threads: int | Non
                               "use --engine onnxruntime")
         return _open_torch(load, device, threads, precision)
     gpu = nvidia_visible()
-    if device == "cuda" and not gpu:
+    if (device == "cuda" or engine == "tensorrt") and not gpu:
         raise EngineError(NO_GPU)
+    if engine == "tensorrt":
+        return _open_tensorrt(path, given, device, threads, precision)
 
-    from online_tsm.engine_onnx import open_onnx
+    from online_tsm.engine_onnx import CPU, CUDA, open_onnx
 
     card = read_card(path, **given)
-    opened = open_onnx(path, card, gpu and device != "cpu", threads, lambda: load()[0])
+    wanted = CUDA if gpu and device != "cpu" else CPU
+    opened = open_onnx(path, card, wanted, threads, lambda: load()[0])
     if gpu and device != "cpu" and opened.device == "cpu":
         if engine == "auto" and path.suffix.lower() != ".onnx" and torch_cuda():
             served = _open_torch(load, "cuda", threads)
@@ -214,6 +218,24 @@ def _open_openvino(path: Path, given: Mapping[str, Any], device: str, threads: i
 
     return open_openvino(path, read_card(path, **given), precision, threads,
                          lambda: load_model(path, **given)[0])
+
+
+def _open_tensorrt(path: Path, given: Mapping[str, Any], device: str, threads: int | None,
+                   precision: str) -> Engine:
+    if device == "cpu":
+        raise EngineError("TensorRT runs on an NVIDIA GPU alone; use --device cuda, or another "
+                          "--engine")
+    if importlib.util.find_spec("tensorrt") is None:
+        raise EngineError("the engine tensorrt needs the package tensorrt: pip install tensorrt")
+    importlib.import_module("tensorrt")  # loads the libraries that ONNX Runtime then finds
+    from online_tsm.engine_onnx import TENSORRT, open_onnx
+
+    opened = open_onnx(path, read_card(path, **given), TENSORRT, threads,
+                       lambda: load_model(path, **given)[0], precision=precision)
+    if opened.provider != TENSORRT:
+        raise EngineError("ONNX Runtime was not granted TensorRT: the versions of tensorrt and "
+                          f"onnxruntime-gpu must fit each other. {mend()}")
+    return opened
 
 
 def _open_torch(load: Callable[..., tuple[Any, ModelCard]], device: str, threads: int | None,

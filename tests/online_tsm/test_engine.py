@@ -242,7 +242,7 @@ def test_a_shift_from_the_past_alone_is_not_warned_of(checkpoint, caplog):
 
 
 @needs_no_gpu
-@pytest.mark.parametrize("engine", ["auto", "onnxruntime", "torch"])
+@pytest.mark.parametrize("engine", ["auto", "onnxruntime", "tensorrt", "torch"])
 def test_cuda_without_a_gpu_is_an_error_that_says_so(checkpoint, engine):
     with pytest.raises(EngineError, match="no NVIDIA GPU"):
         open_engine(checkpoint, engine, "cuda")
@@ -298,8 +298,17 @@ def test_torch_serves_where_onnxruntime_has_no_cuda(checkpoint, monkeypatch):
     assert MENDED in engine.note
 
 
+@needs_no_gpu
+@pytest.mark.parametrize(("device", "named"), [
+    ("cpu", "TensorRT runs on an NVIDIA GPU alone"), ("cuda", "pip install tensorrt")])
+def test_what_tensorrt_lacks_is_named(checkpoint, monkeypatch, device, named):
+    monkeypatch.setattr(engines, "nvidia_visible", lambda: True)
+    with pytest.raises(EngineError, match=named):
+        open_engine(checkpoint, "tensorrt", device)
+
+
 @needs_gpu
-@pytest.mark.parametrize("engine", ["onnxruntime", "torch"])
+@pytest.mark.parametrize("engine", ["onnxruntime", "tensorrt", "torch"])
 def test_cuda_agrees_with_the_cpu(checkpoint, engine):
     try:
         on_gpu = open_engine(checkpoint, engine, "cuda")
@@ -314,8 +323,8 @@ def test_cuda_agrees_with_the_cpu(checkpoint, engine):
 
 
 @pytest.mark.parametrize(("arguments", "named"), [
-    ({"engine": "tensorrt"},
-     "unknown engine 'tensorrt'; known: auto, onnxruntime, openvino, torch"),
+    ({"engine": "tvm"},
+     "unknown engine 'tvm'; known: auto, onnxruntime, openvino, tensorrt, torch"),
     ({"device": "gpu"}, "unknown device 'gpu'; known: auto, cpu, cuda"),
     ({"threads": 0}, "threads is 0"),
     ({"engine": "torch"}, r"tiny\.onnx is an ONNX file, which the engine torch cannot run"),

@@ -14,7 +14,7 @@ from seeding import seed_weights
 from models.build import build_network
 from models.card import ModelCard
 from online_tsm.engine import EngineError
-from online_tsm.engine_onnx import OnnxEngine, open_session
+from online_tsm.engine_onnx import NO_GRAPH, OnnxEngine, open_session
 from online_tsm.export import export_network
 
 CARD = ModelCard(name="tiny", architecture="mobilenet_v2", labels=("a", "b", "c"),
@@ -99,6 +99,63 @@ def test_streams_may_join_leave_and_change_places(engine):
     assert np.abs(swapped[1] - expected[0][1]).max() < 1e-4
     assert np.abs(swapped[0] - expected[1][1]).max() < 1e-4
     assert np.abs(alone[0] - expected[0][2]).max() < 1e-4
+
+
+# CUDA graphs. Without a GPU, everything but the capture: a session on the CPU ignores its number.
+
+
+@pytest.fixture
+def capturing(engine) -> OnnxEngine:
+    engine._captures = True
+    return engine
+
+
+@pytest.fixture
+def replayed(capturing, monkeypatch) -> list[tuple[str, tuple[int, ...]]]:
+    """For each run the number of its graph, and where all lay that it read and wrote."""
+    seen = []
+    real = capturing._session.run_with_iobinding
+
+    def run_with_iobinding(io, options):
+        bound = [*io._bound_inputs.values(), *io._bound_outputs.values()]
+        seen.append((options.get_run_config_entry("gpu_graph_id"),
+                     tuple(value.data_ptr() for value in bound)))
+        real(io, options)
+
+    monkeypatch.setattr(capturing._session, "run_with_iobinding", run_with_iobinding)
+    return seen
+
+
+@pytest.mark.parametrize("phases", [1, 7])
+def test_a_captured_graph_reads_and_writes_the_same_places_at_every_replay(
+        capturing, network, replayed, phases):
+    clips = frames(phases, 6)
+    states = [capturing.open_state() for _ in clips]
+    rows = np.empty((phases, 6, 3), np.float32)
+    for t in range(6):
+        for phase in range(phases):
+            logits, (states[phase],) = capturing.step(clips[phase, t:t + 1], [states[phase]])
+            rows[phase, t] = logits[0]
+    with torch.inference_mode():
+        assert np.abs(rows - network(torch.from_numpy(clips)).numpy()).max() < 5e-4
+    places = {}
+    for number, where in replayed:
+        if number != NO_GRAPH:
+            assert places.setdefault(number, where) == where
+    assert [number for number, _ in replayed[:phases]] == [NO_GRAPH] * phases  # from the zeros
+    assert len(places) == phases + 1  # a ring of as many sets
+    assert len(set(places.values())) == len(places)
+
+
+def test_streams_that_are_brought_together_are_never_captured(capturing, replayed):
+    clips = frames(2, 3)
+    states = [capturing.step(clip[:1], [capturing.open_state()])[1][0] for clip in clips]
+    _, states = capturing.step(clips[:, 1].copy(), states)  # their states are copied side by side
+    logits, _ = capturing.step(clips[:, 2].copy(), states)  # where they lie now
+    numbers = [number for number, _ in replayed]
+    assert numbers[:3] == [NO_GRAPH] * 3
+    assert numbers[3] != NO_GRAPH
+    assert np.abs(logits[1] - run(capturing, clips[1])[2]).max() < 1e-4
 
 
 def test_earlier_logits_keep_their_values(engine):

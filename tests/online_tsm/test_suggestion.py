@@ -53,6 +53,6 @@ def test_a_damaged_suggestion_is_left_alone_with_a_warning(model, text, caplog):
 
 
 def test_an_engine_that_is_gone_is_said_and_passed_over(model, caplog):
-    suggestion.keep(suggestion.suggestion_of("tensorrt", "cpu", 1))
+    suggestion.keep(suggestion.suggestion_of("tvm", "cpu", 1))
     assert open_engine(model).name == "onnxruntime"
-    assert "suggested tensorrt, which cannot be used" in caplog.text
+    assert "suggested tvm, which cannot be used" in caplog.text
