@@ -1,12 +1,14 @@
-"""The help page: the keys, and the gestures of the model with their thresholds."""
+"""The help: the keys and the gestures with their thresholds, then how each is performed."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from app import lettering
-from app.drawing import INK, MUTED, TRACK, Box, Canvas
+from app.drawing import ACCENT, INK, MUTED, TRACK, Box, Canvas
 from app.elements import threshold_of
+from app.guide import ASPECT
+from app.guide_page import draw_guide, draw_guide_page, guide_pages, guided, turn
 from app.keys import COMMANDS
 
 if TYPE_CHECKING:
@@ -16,26 +18,60 @@ _PAGE_WIDTH, _PAGE_HEIGHT = 760, 480  # design pixels; a larger picture leaves a
 _KEYS_WIDTH, _COLUMN_WIDTH, _FIGURE_WIDTH = 170, 172, 30
 _KEY_ROW, _TITLE, _LEGEND_ROW = 26, 40, 26
 _SMALLEST_ROW, _LARGEST_ROW = 18, 26
+_GESTURES_TITLE = 100  # room for the word
 _LEGEND = "Number: the confidence at which it counts. Off: left out. Rest: no gesture."
 
 
-def draw_help(canvas: Canvas, card: ModelCard) -> None:
-    """Covers the picture with the help page.
+def draw_help(canvas: Canvas, card: ModelCard, page: int = 1, *, seconds: float = 0.0,
+              mirrored: bool = False) -> None:
+    """Covers the picture with a page of the help, 1 or more, `seconds` after it was opened.
 
-    What does not fit a small picture is left out, the keys last.
+    What does not fit a small picture is left out, the keys last. `mirrored`: the gestures are
+    shown as in a mirror.
     """
     canvas.page()
+    box = _page_box(canvas)
+    if min(box.width, box.height) < canvas.px(_TITLE):
+        return
+    page = min(page, help_pages(canvas, card))  # the picture may have grown meanwhile
+    if page > 1:
+        draw_guide_page(canvas, box, card, page - 2, seconds=seconds, mirrored=mirrored)
+        return
+    gap = canvas.px(20)
+    keys = Box(box.x, box.y, min(box.width, canvas.px(_KEYS_WIDTH)), box.height)
+    below = _draw_keys(canvas, keys)
+    playing = _draw_playing(canvas, below, card, seconds, mirrored)
+    gestures = Box(keys.right + gap, box.y, box.right - keys.right - gap, box.height)
+    if gestures.width >= canvas.px(_COLUMN_WIDTH) // 2:
+        if help_pages(canvas, card) > 1:
+            canvas.text("H: how to do them", gestures.right,
+                        canvas.baseline(gestures.y, canvas.px(18), 18), size=12, colour=MUTED,
+                        room=max(1, gestures.width - canvas.px(_GESTURES_TITLE)), align="right")
+        _draw_gestures(canvas, gestures, card, playing)
+
+
+def help_pages(canvas: Canvas, card: ModelCard) -> int:
+    """How many pages there are on a picture of this size."""
+    return 1 + guide_pages(canvas, _page_box(canvas), card)
+
+
+def _page_box(canvas: Canvas) -> Box:
     width = min(canvas.width - canvas.px(40), canvas.px(_PAGE_WIDTH))
     height = min(canvas.height - canvas.px(40), canvas.px(_PAGE_HEIGHT))
-    if min(width, height) < canvas.px(_TITLE):
-        return
-    page = Box((canvas.width - width) // 2, (canvas.height - height) // 2, width, height)
-    gap = canvas.px(20)
-    keys = Box(page.x, page.y, min(page.width, canvas.px(_KEYS_WIDTH)), page.height)
-    _draw_keys(canvas, keys)
-    gestures = Box(keys.right + gap, page.y, page.right - keys.right - gap, page.height)
-    if gestures.width >= canvas.px(_COLUMN_WIDTH) // 2:
-        _draw_gestures(canvas, gestures, card)
+    return Box((canvas.width - width) // 2, (canvas.height - height) // 2, width, height)
+
+
+def _draw_playing(canvas: Canvas, box: Box, card: ModelCard, seconds: float, mirrored: bool) -> str:
+    """One gesture in motion at the bottom of `box`, and its label; "" where there is no room."""
+    labels = [label for label in guided(card) if threshold_of(card, label) is not None]
+    width = min(box.width, canvas.px(_KEYS_WIDTH - 10))
+    height = round(width / ASPECT)
+    if not labels or height > box.height:
+        return ""
+    label, since = turn(labels, seconds)
+    picture = Box(box.x, box.bottom - height, width, height)
+    draw_guide(canvas, picture, label, since, mirrored=mirrored)
+    return label
 
 
 def _draw_title(canvas: Canvas, box: Box, title: str) -> None:
@@ -43,7 +79,8 @@ def _draw_title(canvas: Canvas, box: Box, title: str) -> None:
                 weight=lettering.SEMIBOLD)
 
 
-def _draw_keys(canvas: Canvas, box: Box) -> None:
+def _draw_keys(canvas: Canvas, box: Box) -> Box:
+    """Returns what is left of the box below."""
     _draw_title(canvas, box, "Keys")
     y, row = box.y + canvas.px(_TITLE), canvas.px(_KEY_ROW)
     for command in COMMANDS:
@@ -56,6 +93,7 @@ def _draw_keys(canvas: Canvas, box: Box) -> None:
         canvas.text(command.help, x, canvas.baseline(y, canvas.px(20), 12), room=box.right - x,
                     size=12)
         y += row
+    return Box(box.x, y, box.width, box.bottom - y)
 
 
 def _draw_key(canvas: Canvas, x: int, y: int, key: str) -> int:
@@ -68,8 +106,9 @@ def _draw_key(canvas: Canvas, x: int, y: int, key: str) -> int:
     return width
 
 
-def _draw_gestures(canvas: Canvas, box: Box, card: ModelCard) -> None:
-    """In columns, background labels last; says how many did not fit."""
+def _draw_gestures(canvas: Canvas, box: Box, card: ModelCard, playing: str) -> None:
+    """In columns, background labels last; says how many did not fit. The one that is `playing`
+    stands out."""
     _draw_title(canvas, box, "Gestures")
     names = [name for name in card.labels if name not in card.background] + list(card.background)
     top, gap = box.y + canvas.px(_TITLE), canvas.px(20)
@@ -86,7 +125,7 @@ def _draw_gestures(canvas: Canvas, box: Box, card: ModelCard) -> None:
     size = _common_size(canvas, names, width - canvas.px(_FIGURE_WIDTH))
     for place, name in enumerate(names):
         x, y = box.x + place // rows * (width + gap), top + place % rows * row
-        _draw_gesture(canvas, Box(x, y, width, row), name, size, card)
+        _draw_gesture(canvas, Box(x, y, width, row), name, size, card, playing=name == playing)
     legend = canvas.baseline(top + rows * row, canvas.px(_LEGEND_ROW), 11)
     canvas.text(_LEGEND, box.x, legend, room=box.width, size=11, colour=MUTED)
 
@@ -97,7 +136,8 @@ def _common_size(canvas: Canvas, names: list[str], room: int) -> float:
     return min(sizes) / canvas.scale
 
 
-def _draw_gesture(canvas: Canvas, box: Box, name: str, size: float, card: ModelCard) -> None:
+def _draw_gesture(canvas: Canvas, box: Box, name: str, size: float, card: ModelCard,
+                  *, playing: bool) -> None:
     baseline = canvas.baseline(box.y, canvas.px(_SMALLEST_ROW), size)
     threshold = threshold_of(card, name) if name in card.labels else None
     if name not in card.labels:
@@ -110,5 +150,6 @@ def _draw_gesture(canvas: Canvas, box: Box, name: str, size: float, card: ModelC
         mark = f"{threshold:.2f}"
     canvas.text(mark, box.right, baseline, room=canvas.px(_FIGURE_WIDTH), size=size, colour=MUTED,
                 align="right")
+    colour = ACCENT if playing else INK if threshold is not None else MUTED
     canvas.text(name, box.x, baseline, room=box.width - canvas.px(_FIGURE_WIDTH), size=size,
-                smallest=size, colour=INK if threshold is not None else MUTED)
+                smallest=size, colour=colour)

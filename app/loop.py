@@ -8,13 +8,13 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from app.feed import timed, with_progress
 from app.keys import command_of
 from app.outputs import STDOUT
 from app.overlay import Overlay
@@ -22,6 +22,7 @@ from app.scene import Panel, Scene
 from app.settings import Settings
 from app.sinks import Sinks
 from app.sources import Frame, Source
+from app.teaching import Teaching
 from app.window import Window
 from online_tsm.engine import Engine
 from online_tsm.events import Event
@@ -32,17 +33,25 @@ log = logging.getLogger(__name__)
 
 TIMELINE_S = 10.0
 EVENTS_SHOWN = 6
-NOTE_S = 4.0  # how long a note such as "snapshot saved" stays
+NOTE_S, LETTER_S = 4.0, 0.04  # how long a note such as "snapshot saved" stays, and each letter
+SESSION_COMMANDS = ("quit", "fullscreen", "mirror")  # what keys still do while gestures are taught
 PAUSED_POLL_S = 0.05
 SLOW = 0.9  # of the trained rate: a camera below it is told
 BLANK: NDArray[np.uint8] = np.zeros((480, 640, 3), np.uint8)  # before the first frame
+
+
+def new_stream(settings: Settings, engine: Engine) -> Stream:
+    """A stream with the settings in force. Raises StreamError or LabelError."""
+    return Stream(engine, phases=settings.phases, allow=settings.allow, deny=settings.deny,
+                  preset=settings.preset)
 
 
 class Demo:
     """Plays sources through one stream until they end, or until it is told to stop."""
 
     def __init__(self, settings: Settings, engine: Engine, sinks: Sinks, window: Window | None,
-                 *, started: float, stopping: threading.Event) -> None:
+                 teaching: Teaching | None = None, *, started: float, stopping: threading.Event
+                 ) -> None:
         """`started`: `time.perf_counter()` when the program began. `stopping`, once set, ends
         `play` after the frame in hand."""
         self.frames = 0
@@ -50,8 +59,8 @@ class Demo:
         self._engine = engine
         self._sinks = sinks
         self._window = window
-        self._stream = Stream(engine, phases=settings.phases, allow=settings.allow,
-                              deny=settings.deny, preset=settings.preset)
+        self._teaching = teaching
+        self._stream = new_stream(settings, engine)
         self._overlay = Overlay(self._stream.card, settings.overlay)
         self._latency = LatencyLog(started)
         self._clock = StageClock()
@@ -79,11 +88,16 @@ class Demo:
         self._origin = None
         self._mirror = source.live if self._settings.mirror is None else self._settings.mirror
         self._restart()
-        for frame in self._timed(self._with_progress(source)):
+        frames = source if self._window is not None else with_progress(
+            source, self._settings.max_frames)
+        for frame in timed(frames, self._clock):
             if frame is None:
                 self._idle()
+            elif self._teaching is not None and self._teaching.active:
+                self._teach(frame, self._teaching)
             else:
                 self._process(frame, source)
+            self._follow_teaching()
             self._pause()
             if self._ended():
                 return
@@ -95,28 +109,6 @@ class Demo:
             machine_info(self._engine),
             camera_fps=source.rate if source is not None and source.live else None,
             dropped=source.dropped if source is not None else 0)
-
-    def _timed(self, frames: Iterable[Frame | None]) -> Iterable[Frame | None]:
-        """The same frames, with the wait for each on the clock."""
-        iterator = iter(frames)
-        while True:
-            with self._clock("wait"):
-                frame = next(iterator, StopIteration)
-            if frame is StopIteration:
-                return
-            yield frame  # type: ignore[misc]
-
-    def _with_progress(self, source: Source) -> Iterable[Frame | None]:
-        """A progress bar on stderr, where no window shows the progress."""
-        if self._window is not None:
-            yield from source
-            return
-        limits = [n for n in (source.frame_count, self._settings.max_frames) if n]
-        with tqdm(total=min(limits, default=None), unit=" frames", disable=None) as bar:
-            for frame in source:
-                yield frame
-                if frame is not None:
-                    bar.update(frame.index + 1 - bar.n)
 
     def _process(self, frame: Frame, source: Source) -> None:
         """One frame, from the network to the outputs."""
@@ -150,6 +142,40 @@ class Demo:
         self._latency.add({**self._clock.take(), **prediction.stages}, self._age_s,
                           warm=not prediction.cold)
 
+    def _teach(self, frame: Frame, teaching: Teaching) -> None:
+        """One frame for the session. The network rests, so that nothing sets off actions."""
+        teaching.see(frame.image, frame.time)
+        self._scene = Scene(frame.image)
+        self.frames += 1
+        self._show_session(teaching)
+
+    def _show_session(self, teaching: Teaching, wait_s: float = 0.001) -> None:
+        if self._window is None:
+            return
+        picture = teaching.picture(self._scene.image, self._prepared, self._mirror)
+        key = self._window.show(picture, wait_s)
+        if not teaching.key(key) and command_of(key) in SESSION_COMMANDS:
+            self._obey(command_of(key), self._scene.image)
+
+    def _follow_teaching(self) -> None:
+        """Between two frames: what the session asks for, and the model that was learned."""
+        if self._teaching is None:
+            return
+        active = self._teaching.active
+        learned = self._teaching.poll()
+        while self._teaching.notes:
+            self._say(self._teaching.notes.pop(0))
+        if learned is not None:
+            self._stream, self._engine, self._overlay.card = learned, learned.engine, learned.card
+        if learned is not None or active != self._teaching.active:
+            self._restart()
+
+    def _prepared(self, image: NDArray[np.uint8], fit: bool = True) -> NDArray[np.uint8]:
+        """Mirrored where that is wished, and `fit` to the window: text drawn later is sharper."""
+        if self._mirror:
+            image = np.asarray(cv2.flip(image, 1), np.uint8)
+        return self._window.fitted(image) if fit and self._window is not None else image
+
     def _remember(self, prediction: Prediction) -> None:
         """What the overlay shows of the past."""
         self._events.extendleft(prediction.events)
@@ -161,10 +187,7 @@ class Demo:
 
     def _scene_of(self, image: NDArray[np.uint8], prediction: Prediction, source: Source,
                   recording: bool) -> Scene:
-        if self._mirror:
-            image = np.asarray(cv2.flip(image, 1), np.uint8)
-        if self._window is not None and not recording:
-            image = self._window.fitted(image)  # text drawn later is sharper
+        image = self._prepared(image, fit=not recording)
         panel = Panel(
             camera_fps=source.rate, model_fps=self._latency.rolling_fps(),
             lookback_s=prediction.lookback_s, trained_step_s=1 / self._engine.card.frame_rate,
@@ -172,11 +195,13 @@ class Demo:
             dropped=source.dropped, engine=self._engine.name, device=self._engine.device,
             model=self._engine.card.name, phases=prediction.phases, cold=prediction.cold)
         shown = [(event, prediction.time - event.time) for event in self._events]
-        return Scene(image, prediction, shown, tuple(self._timeline), panel)
+        return Scene(image, prediction, shown, tuple(self._timeline), panel, mirrored=self._mirror)
 
     def _idle(self, wait_s: float = 0.001) -> None:
         """Nothing new: keep the window alive, say why, and wait so long for a key."""
-        if self._window is not None and not self._window.closed:
+        if self._teaching is not None and self._teaching.active:
+            self._show_session(self._teaching, wait_s)
+        elif self._window is not None and not self._window.closed:
             self._show(self._overlay.annotate(self._scene), StageClock(), wait_s)
 
     def _message(self) -> str:
@@ -212,7 +237,8 @@ class Demo:
             return
         scene = dataclasses.replace(
             self._scene, message=self._message(), recording=self._sinks.recording,
-            recording_s=self._sinks.recording_s, paused=self._paused)
+            recording_s=self._sinks.recording_s, paused=self._paused,
+            task=self._teaching.learning if self._teaching is not None else None)
         with clock("draw"):
             noticed = self._overlay.notices(picture, scene)
         with clock("show"):
@@ -225,7 +251,7 @@ class Demo:
         elif command == "fullscreen" and self._window is not None:
             self._window.toggle_fullscreen()
         elif command == "help":
-            self._overlay.help = not self._overlay.help
+            self._overlay.turn_help(picture)
         elif command == "mirror":
             self._mirror = not self._mirror
         elif command == "overlay":
@@ -239,12 +265,15 @@ class Demo:
             self._say(self._sinks.toggle_recording())
         elif command == "snapshot":
             self._say(self._sinks.snapshot(picture))
+        elif command == "teach" and self._teaching is not None:
+            self._paused = False
+            self._teaching.start()
 
     def _say(self, words: str) -> None:
         """For the person at the window: on the picture for a while, and on stderr to be kept."""
         if words:
             print(words, file=sys.stderr, flush=True)
-        self._note, self._note_until = words, time.perf_counter() + NOTE_S
+        self._note, self._note_until = words, time.perf_counter() + NOTE_S + LETTER_S * len(words)
 
     def _restart(self) -> None:
         """Forgets what was seen: another source, a reconnection, or the user's wish."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
 from app.drawing import Box, Canvas
@@ -15,9 +16,10 @@ from app.elements import (
     draw_message,
     draw_rates,
     draw_recording,
+    draw_task,
     is_narrow,
 )
-from app.help import draw_help
+from app.help import draw_help, help_pages
 from app.panel import WIDTH as PANEL_WIDTH
 from app.panel import draw_panel, panel_height, rows_of
 from app.scene import Image, Panel, Scene
@@ -43,7 +45,7 @@ _SMALLEST = 64  # pixels; a smaller picture has no room for readable text
 
 
 class Overlay:
-    """Draws a scene in one of three modes, and the help page while `help` is True.
+    """Draws a scene in one of three modes, or page `help` of the help while that is not 0.
 
     `card` is the one that is in force: its thresholds and disabled labels are shown.
     """
@@ -51,11 +53,20 @@ class Overlay:
     def __init__(self, card: ModelCard, mode: Mode = "full") -> None:
         self.card = card
         self.mode = mode
-        self.help = False
+        self.help = 0
+        self._help_since = 0.0  # monotonic() when that page was turned to
 
     def next_mode(self) -> None:
         """Off, compact, full, and off again."""
         self.mode = MODES[(MODES.index(self.mode) + 1) % len(MODES)]
+
+    def turn_help(self, image: Image) -> None:
+        """The first page of the help, the next one, and after the last one none.
+
+        `image`: of the size that pages are shown at, which says how many there are.
+        """
+        self.help = (self.help + 1) % (help_pages(Canvas(image), self.card) + 1)
+        self._help_since = monotonic()
 
     def draw(self, scene: Scene) -> Image:
         """A new picture of the scene's size with everything on it; the scene's is not touched."""
@@ -77,15 +88,16 @@ class Overlay:
     def notices(self, image: Image, scene: Scene) -> Image:
         """`image` with what only the person at the window needs, in every mode.
 
-        These are the message, "Paused", the recording's red dot and the help page. Returns
+        These are the message, "Paused", the recording's red dot, a task and the help page. Returns
         `image` itself where there is none, else a new picture.
         """
-        wanted = scene.message or scene.paused or scene.recording or self.help
+        wanted = scene.message or scene.paused or scene.recording or self.help or scene.task
         if not wanted or min(image.shape[:2]) < _SMALLEST:
             return image
         if self.help:
             canvas = Canvas(scene.image.copy())
-            draw_help(canvas, self.card)
+            draw_help(canvas, self.card, self.help, mirrored=scene.mirrored,
+                      seconds=monotonic() - self._help_since)
             return canvas.image
         canvas = Canvas(image.copy())
         margin = canvas.px(_MARGIN)
@@ -96,6 +108,8 @@ class Overlay:
             draw_recording(canvas, canvas.width - margin, bottom, scene.recording_s)
             if is_narrow(canvas):
                 bottom -= canvas.px(EVENT_ROW + _GAP)
+        if scene.task:
+            bottom = draw_task(canvas, *scene.task, bottom)
         if scene.paused:
             bottom = draw_message(canvas, "Paused", bottom, hint="Space goes on")
         if scene.message:

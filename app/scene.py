@@ -42,11 +42,11 @@ class Panel:
 class Scene:
     """All that `Overlay.draw` needs for one picture.
 
-    `image` is BGR uint8 [H, W, 3], already mirrored if the user asked for it: text is drawn
+    `image` is BGR uint8 [H, W, 3], already `mirrored` if the user asked for it: text is drawn
     afterwards and so reads the right way round. `events` are newest first, each with its age in
     seconds. `timeline` holds (time s, label, confidence 0..1) of the last ten seconds, oldest
     first, on the clock of the predictions and events. `message` is a sentence such as
-    "camera lost, retrying in 2 s".
+    "camera lost, retrying in 2 s". `task` is something under way and its progress (0..1).
     """
 
     image: Image
@@ -58,3 +58,5 @@ class Scene:
     recording: bool = False
     recording_s: float = 0.0  # length of the recording so far
     paused: bool = False
+    mirrored: bool = False  # whether `image` is
+    task: tuple[str, float] | None = None

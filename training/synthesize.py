@@ -5,7 +5,7 @@ check                     read all gesture files and say what is wrong with them
 preview FILE.yaml         a contact sheet and an animated picture of one gesture
 people                    close-ups of the whole cast
 render --out DIR ...      a set of clips in shard files; run it again to go on
-guide --out DIR           one short animated picture a gesture
+guide                     one short moving picture a gesture, for the demo's help
 """
 
 import argparse
@@ -21,16 +21,13 @@ from training.synthesis.cast import SPLITS, people
 from training.synthesis.language import (
     COMMON_FILE,
     GESTURES_FOLDER,
-    Gesture,
-    Style,
     load_gesture,
     load_gestures,
     resting_poses,
 )
 
 PREVIEW_SIZE, PREVIEW_FPS = (240, 180), 10.0
-GUIDE_SIZE = (240, 180)
-GUIDE_PERSON = 4
+PREVIEW_PERSON = 4
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -67,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     preview = commands.add_parser("preview")
     preview.add_argument("file", type=Path)
     preview.add_argument("--out", type=Path, help="folder for the pictures (default: runs/preview)")
-    preview.add_argument("--person", type=_count, default=GUIDE_PERSON)
+    preview.add_argument("--person", type=_count, default=PREVIEW_PERSON)
     preview.add_argument("--seed", type=int, default=0)
     preview.set_defaults(run=_preview)
 
@@ -85,7 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     render.set_defaults(run=_render)
 
     guide = commands.add_parser("guide")
-    guide.add_argument("--out", type=Path, default=Path("runs/guide"))
+    guide.add_argument("--out", type=Path, help="folder (default: the one the demo shows)")
+    guide.add_argument("--sheet", type=Path, default=Path("runs/gestures.jpg"))
+    guide.add_argument("--gestures", type=Path, default=GESTURES_FOLDER)
     guide.set_defaults(run=_guide)
     return parser
 
@@ -161,22 +160,12 @@ def _render(flags: argparse.Namespace, cache: Path) -> None:
 
 def _guide(flags: argparse.Namespace, cache: Path) -> None:
     from training.synthesis import sheets
-    from training.synthesis.clip import Studio
+    from training.synthesis.guide import GUIDE_FOLDER, make_guide
 
-    person = people("train")[GUIDE_PERSON]
-    ensure_baked(cache, (person,))
-    studio = Studio(cache, resting_poses(), flags.device, GUIDE_SIZE)
-    flags.out.mkdir(parents=True, exist_ok=True)
-    for gesture in load_gestures().values():
-        clip = studio.clip(person, [(gesture, _plainest(gesture), "R")], GUIDE_PERSON, PREVIEW_FPS)
-        path = flags.out / f"{gesture.label.lower().replace(' ', '_')}.gif"
-        sheets.animation([clip], path)
-        print(path)
-
-
-def _plainest(gesture: Gesture) -> Style:
-    """The style that is performed most."""
-    return max(gesture.styles, key=lambda style: style.weight)
+    out = flags.out or GUIDE_FOLDER
+    sheet = make_guide(load_gestures(flags.gestures), cache, flags.device, out)
+    sheets.save(sheet, flags.sheet, quality=78)
+    print(f"{out}\n{flags.sheet}")
 
 
 if __name__ == "__main__":

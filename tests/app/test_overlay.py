@@ -32,7 +32,8 @@ def count(image: np.ndarray, colour: tuple[int, int, int]) -> int:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("helping", [False, True])
-def test_any_size_is_drawn_on_a_copy(size, mode, helping):
+def test_any_size_is_drawn_on_a_copy(size, mode, helping, monkeypatch):
+    monkeypatch.setattr("app.overlay.monotonic", lambda: 1.0)  # the help's pictures move
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     before = image.copy()
     overlay = Overlay(make_card(), mode)

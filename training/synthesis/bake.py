@@ -17,7 +17,7 @@ from training.synthesis.cast import Person
 from training.synthesis.proxies import Body, Mesh, fit, read_proxy, strongest_four
 
 log = logging.getLogger(__name__)
-BAKE_VERSION = 1
+BAKE_VERSION = 2
 LAYERS = ("skin", "clothes", "hair", "eyes", "brows", "lashes")
 CLOTH_GAP_M = 0.004  # clothes are pushed out so that skin never shows through
 UNDER_CLOTH_M = 0.02  # skin this close under cloth is left out
@@ -123,7 +123,7 @@ class Baker:
                 paint.skin(skin, person),
                 paint.cloth(cloth, paint.read_texture(shade) if shade else None, person),
                 hair,
-                paint.read_texture(eyes),
+                paint.eyes(paint.read_texture(eyes)),
                 paint.hair(brows, person),
                 lashes,
             ]

@@ -17,7 +17,7 @@ from training.synthesis.motion import Performance
 from training.synthesis.performing import draw_pose, perform
 from training.synthesis.posing import Manner, bone_matrices, draw_manner
 from training.synthesis.props import holding
-from training.synthesis.renderer import Renderer
+from training.synthesis.renderer import Camera, Renderer
 from training.synthesis.skeleton import Array
 
 Rng = np.random.Generator
@@ -69,10 +69,11 @@ class Studio:
         rests: tuple[Pose, ...],
         device: int = 0,
         size: tuple[int, int] = (WIDTH, HEIGHT),
+        samples: int = 0,
     ) -> None:
         self.cache, self.rests = cache, rests
         self.width, self.height = size
-        self.renderer = Renderer(*size, device=device)
+        self.renderer = Renderer(*size, samples=samples, device=device)
         self.shown: tuple[Person, tuple[str, str] | None] | None = None
         self.figure: Figure | None = None
         self.sub_frames = 0  # drawn so far, to measure speed by
@@ -102,7 +103,7 @@ class Studio:
         """
         rng = np.random.default_rng(seed)
         own = np.random.default_rng(person.seed + 7)
-        figure = self.show(person, _held(gestures))
+        figure = self.show(person, held_thing(gestures))
         rest = draw_pose(self.rests[int(rng.integers(len(self.rests)))], rng)
         performances, seconds = _schedule(gestures, rest, rng)
         camera_kind = webcam.draw_webcam(own, rng)
@@ -110,36 +111,43 @@ class Studio:
             camera_kind = replace(camera_kind, rate_fps=rate_fps)
         times = webcam.frame_times(camera_kind, seconds, rng)
         manner = draw_manner(rng, seconds)
-        matrices, palms, index = _sub_frame_poses(
+        matrices, palms, index = sub_frame_poses(
             figure, performances, rest, manner, times=times, shutter=camera_kind.shutter_s
         )
-        watched = _watched_palms(performances, palms, times)
+        watched = watched_palms(performances, palms, times)
         camera = place_camera(figure.skeleton, watched, self.width, self.height, rng)
         room = rooms.backdrop(rng, person.split, self.width, self.height, self.cache)
         self.renderer.set_backdrop(room)
         self.renderer.set_scene(camera, webcam.draw_light(rng))
         self.renderer.set_poses(matrices)
-        hands = np.stack([camera.project(palms[s], self.width, self.height) for s in "RL"])
-        clean = self._blurred(index, hands)
+        clean = self._blurred(index, self.in_picture(camera, palms))
         frames = webcam.spoil(clean[..., :3], camera_kind, rng)
         masks = [_mask(alpha) for alpha in clean[..., 3]]
         events = tuple(_event(*g, p) for g, p in zip(gestures, performances, strict=True))
         return Clip(frames, masks, times, events, person.name, seed)
 
+    def in_picture(self, camera: Camera, palms: dict[str, Array]) -> Array:
+        """Where both hands are: pixels (2, N, 2)."""
+        return np.stack([camera.project(palms[s], self.width, self.height) for s in "RL"])
+
     def _blurred(self, index: NDArray[np.int64], hands: Array) -> NDArray[np.float32]:
-        """RGBA 0..1 (T, height, width, 4): the mean of as many sub-frames (rows of index) as the
-        hands' movement (2, N, 2) asks for."""
+        """RGBA 0..1 (T, height, width, 4) of frames that consist of sub-frames (rows of index)."""
         out = np.empty((len(index), self.height, self.width, 4), np.float32)
         for i, row in enumerate(index):
-            moved = float(np.abs(hands[:, row[-1]] - hands[:, row[0]]).max())
-            count = next(n for limit, n in SUB_FRAMES if moved < limit)
-            picks = np.linspace(0, len(row) - 1, count).round().astype(int)
-            total = np.zeros(out.shape[1:], np.float32)
-            for k, shift in zip(picks, JITTER, strict=False):
-                total += self.renderer.draw(int(row[k]), shift)
-            out[i] = total / (255 * count)
-            self.sub_frames += count
+            out[i] = self.exposed(row, hands)
         return out
+
+    def exposed(self, row: NDArray[np.int64], hands: Array) -> NDArray[np.float32]:
+        """One frame, RGBA 0..1 (height, width, 4): the mean of as many of its sub-frames as the
+        hands' movement (2, N, 2) asks for."""
+        moved = float(np.abs(hands[:, row[-1]] - hands[:, row[0]]).max())
+        count = next(n for limit, n in SUB_FRAMES if moved < limit)
+        picks = np.linspace(0, len(row) - 1, count).round().astype(int)
+        total = np.zeros((self.height, self.width, 4), np.float32)
+        for k, shift in zip(picks, JITTER, strict=False):
+            total += self.renderer.draw(int(row[k]), shift)
+        self.sub_frames += count
+        return total / np.float32(255 * count)
 
 
 def _mask(alpha: Array) -> bytes:
@@ -163,7 +171,7 @@ def choose(
     return gesture, style, hand
 
 
-def _held(gestures: list[tuple[Gesture, Style, str]]) -> tuple[str, str] | None:
+def held_thing(gestures: list[tuple[Gesture, Style, str]]) -> tuple[str, str] | None:
     """The first thing that any of the performances needs, and the hand that holds it."""
     return next(((style.prop, hand) for _, style, hand in gestures if style.prop), None)
 
@@ -193,7 +201,7 @@ def _event(gesture: Gesture, style: Style, hand: str, part: Performance) -> Even
     )
 
 
-def _sub_frame_poses(
+def sub_frame_poses(
     figure: Figure,
     performances: list[Performance],
     rest: Array,
@@ -210,7 +218,7 @@ def _sub_frame_poses(
     return matrices, palms, np.arange(len(moments)).reshape(len(times), most)
 
 
-def _watched_palms(performances: list[Performance], palms: dict[str, Array], times: Array) -> Array:
+def watched_palms(performances: list[Performance], palms: dict[str, Array], times: Array) -> Array:
     """Palm places (N, 3) that the picture should hold: those of strokes and holds."""
     most, found = SUB_FRAMES[-1][1], [np.zeros((0, 3), np.float32)]
     for performance in performances:

@@ -10,6 +10,7 @@ from training.synthesis.assets import SynthesisError
 from training.synthesis.cast import Person
 
 SIDE = 512  # pixels of every texture layer
+IRIS_COLOUR, IRIS_LIGHT = 0.4, 0.75  # shares of the textures' that irises keep
 Image = NDArray[np.uint8]
 
 
@@ -29,6 +30,16 @@ def skin(image: Image, person: Person) -> Image:
     rgb = image[..., :3].astype(np.float32) * np.array(person.skin_tint, np.float32)
     blotches = cv2.resize(rng.normal(1, 0.03, (24, 24)).astype(np.float32), (SIDE, SIDE))
     return _join(rgb * blotches[..., None], image)
+
+
+def eyes(image: Image) -> Image:
+    """Eyes with irises as they are in a room's light: the textures' own are lit from within, and
+    the brown one is red."""
+    rgb = image[..., :3].astype(np.float32)
+    grey = rgb.mean(2, keepdims=True)
+    colourful = np.clip((rgb.max(2, keepdims=True) - rgb.min(2, keepdims=True)) / 60, 0, 1)
+    muted = (grey + IRIS_COLOUR * (rgb - grey)) * IRIS_LIGHT
+    return _join(rgb + colourful * (muted - rgb), image)
 
 
 def hair(image: Image, person: Person) -> Image:

@@ -51,10 +51,10 @@ def animation(clips: list[Clip], path: Path) -> None:
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=pauses, loop=0)
 
 
-def save(picture: Picture, path: Path) -> None:
-    """Write an RGB picture; the format follows the file name."""
+def save(picture: Picture, path: Path, quality: int = 90) -> None:
+    """Write an RGB picture; the format follows the file name, quality (0..100) is that of JPEG."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path, quality=90)
+    Image.fromarray(picture).save(path, quality=quality)
 
 
 def close_ups(cache: Path, split: str, columns: int = 8, device: int = 0) -> Picture:
