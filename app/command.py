@@ -12,25 +12,28 @@ from pathlib import Path
 from typing import Any
 
 from app.actions import ActionsError
-from app.loop import Demo
+from app.loop import Demo, new_stream
 from app.outputs import STDOUT, OutputError
+from app.personal import delete, listing, model_to_open, teach_dir
 from app.settings import AUTO, Settings, SettingsError
 from app.sinks import Sinks
 from app.sources import Source, SourceError, SourceOptions, list_cameras, open_source
+from app.teaching import Teaching
 from app.window import Window, display_available
 from models import zoo
 from models.card import CardError, ModelCard
 from models.card_files import read_labels
 from models.checkpoints import DEFAULT_MODEL, read_card
 from models.errors import CheckpointError
-from online_tsm.engine import EngineError, open_engine
+from online_tsm.engine import Engine, EngineError, open_engine
 from online_tsm.labels import LabelError
 from online_tsm.latency import LatencyError, LatencyReport
 from online_tsm.preprocess import FrameError
-from online_tsm.stream import StreamError
+from online_tsm.recordings import RecordingError
+from online_tsm.stream import Stream, StreamError
 
 USER_ERRORS = (ActionsError, CardError, CheckpointError, EngineError, FrameError, LabelError,
-               LatencyError, OutputError, SettingsError, SourceError, StreamError)
+               LatencyError, OutputError, RecordingError, SettingsError, SourceError, StreamError)
 SAMPLE = Path(__file__).with_name("sample.mp4")
 FIRST_CAMERA = "0"
 
@@ -52,6 +55,11 @@ def run(flags: argparse.Namespace, started: float) -> int:
     elif flags.list_models:
         for name, entry in zoo.entries().items():
             print(f"{name}\t{entry['about']} ({entry['licence']})")
+    elif flags.list_recordings:
+        say(f"recordings in {teach_dir(settings)}")
+        print("\n".join(listing(teach_dir(settings))))
+    elif flags.delete_recording:
+        say(delete(teach_dir(settings), flags.delete_recording))
     else:
         demo(settings, started)
     return 0
@@ -60,13 +68,16 @@ def run(flags: argparse.Namespace, started: float) -> int:
 def demo(settings: Settings, started: float) -> None:
     """One run: engine, source, outputs, window, loop, report."""
     _check_files(settings)
-    engine = open_engine(settings.model or DEFAULT_MODEL, settings.engine, settings.device,
-                         settings.threads, precision=settings.precision,
-                         **_model_options(settings))
+    model, words = model_to_open(settings)
+    if words:
+        say(words)
+    engine = _engine(settings, model)
     if engine.note:
         say(engine.note)
     reason = display_available() if settings.display else ""
     headless = not settings.display or bool(reason)
+    if reason and settings.teach:
+        raise SettingsError(f"--teach needs a window: {reason}")
     if reason:
         say(f"{reason}; running without a window")
     stopping = threading.Event()
@@ -75,9 +86,11 @@ def demo(settings: Settings, started: float) -> None:
         source = stack.enter_context(_open(settings))  # first: a wrong one must not touch outputs
         sinks = stack.enter_context(Sinks(settings, engine.card, headless))
         window = None if headless else Window("Gestures", settings.fullscreen)
+        teaching = None
         if window is not None:
+            teaching = stack.enter_context(_teaching(settings, engine))
             stack.callback(window.close)
-        loop = Demo(settings, engine, sinks, window, started=started, stopping=stopping)
+        loop = Demo(settings, engine, sinks, window, teaching, started=started, stopping=stopping)
         _play(settings, loop, source)
         if window is not None:
             window.close()
@@ -86,6 +99,23 @@ def demo(settings: Settings, started: float) -> None:
             say(f"warning: {sinks.problem}")
         if loop.frames:
             _report(loop.report(), settings, sinks if headless else None)
+
+
+def _engine(settings: Settings, model: str | Path) -> Engine:
+    return open_engine(model, settings.engine, settings.device, settings.threads,
+                       precision=settings.precision, **_model_options(settings))
+
+
+def _teaching(settings: Settings, engine: Engine) -> Teaching:
+    """Opens a session at once where the settings ask for it."""
+    def open_learned(path: Path) -> Stream:
+        return new_stream(settings, _engine(settings, path))
+
+    teaching = Teaching(teach_dir(settings), settings.model or DEFAULT_MODEL, engine.card,
+                        open_learned)
+    if settings.teach:
+        teaching.start()
+    return teaching
 
 
 def say(words: str) -> None:
@@ -179,7 +209,7 @@ def _model_options(settings: Settings) -> dict[str, Any]:
 
 
 def _card(settings: Settings) -> ModelCard:
-    return read_card(settings.model or DEFAULT_MODEL, **_model_options(settings))
+    return read_card(model_to_open(settings)[0], **_model_options(settings))
 
 
 @contextlib.contextmanager

@@ -132,6 +132,7 @@ def draw_rates(canvas: Canvas, right: int, y: int, texts: Sequence[str]) -> None
                 align="right")
 
 
+TASK_WIDTH = 360  # design pixels
 RECORDING_WIDTH = 116  # design pixels, with the gap beside it
 
 
@@ -149,6 +150,28 @@ def draw_recording(canvas: Canvas, right: int, bottom: int, seconds: float) -> N
     canvas.dot(Box(chip.x + pad, chip.y + (height - dot) // 2, dot, dot), RECORDING)
     canvas.text(line, chip.right - pad, canvas.baseline(chip.y, height, 13), room=width,
                 weight=lettering.MEDIUM, align="right")
+
+
+def draw_task(canvas: Canvas, words: str, progress: float, bottom: int) -> int:
+    """What is under way, over a bar filled to `progress` (0..1), on a panel that ends at `bottom`.
+
+    Returns the y above which the next one may end.
+    """
+    pad, height = canvas.px(12), canvas.px(44)
+    width = min(canvas.px(TASK_WIDTH), canvas.width - 2 * pad)
+    if bottom - height < 0 or width < canvas.px(100):
+        return bottom
+    box = Box((canvas.width - width) // 2, bottom - height, width, height)
+    canvas.glass(box, canvas.px(10))
+    figure = canvas.text(f"{progress:.0%}", box.right - pad,
+                         canvas.baseline(box.y, canvas.px(30), 13), room=width // 3, size=13,
+                         colour=MUTED, align="right")
+    canvas.text(words, box.x + pad, canvas.baseline(box.y, canvas.px(30), 13),
+                room=width - 3 * pad - figure, size=13, weight=lettering.MEDIUM)
+    bar = canvas.px(5)
+    canvas.bar(Box(box.x + pad, box.bottom - canvas.px(9) - bar, width - 2 * pad, bar), progress,
+               ACCENT)
+    return box.y - canvas.px(8)
 
 
 def is_narrow(canvas: Canvas) -> bool:

@@ -12,12 +12,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from app.teach_list import BACKGROUND, Choice, activity, choices, missing, named
-from app.teach_requests import Clip, Delete, Keep, Learn, Move, Request, Span, Undo
+from app.teach_list import BACKGROUND, Choice, activity, choices, missing, named, newest
+from app.teach_requests import Clip, Delete, Image, Keep, Learn, Move, Request, Span, Undo, held
 from models.card import ModelCard
-from online_tsm.recordings import LONGEST_LABEL, Recording, RecordingError, kept_size
+from online_tsm.recordings import LONGEST_LABEL, Recording, RecordingError
 
-Image = NDArray[np.uint8]
 Step = Literal["choose", "name", "countdown", "record", "examine", "review", "refused", "delete"]
 
 COUNTDOWN_S = 3.0
@@ -38,7 +37,7 @@ class Session:
         self.notice = ""  # a sentence for the person
         self.typed = ""  # of a new name
         self.cursor = 0
-        self.label = ""  # what is recorded
+        self.label, self.number = "", 1  # what is recorded, and its how manieth recording this is
         self.clip: Clip | None = None  # what was recorded last
         self.energy: NDArray[np.float32] | None = None  # [T] of the clip, 1 at its peak
         self.stroke: Span | None = None  # s on the clip's clock
@@ -72,15 +71,10 @@ class Session:
         return BACKGROUND_S if self.background else RECORD_S
 
     @property
-    def count(self) -> int:
-        """How many recordings there are of what is recorded now."""
-        return sum(choice.count for choice in self.choices if choice.label == self.label)
-
-    @property
     def task(self) -> str:
         """What to do now, or when the red light is on."""
         if self.background:
-            return activity(self.count).capitalize()
+            return activity(self.number - 1).capitalize()
         if self.step == "countdown":
             return "Rest your hand. At the red light: the gesture once"
         return "The gesture once, then the hand back to rest"
@@ -107,24 +101,21 @@ class Session:
     @property
     def newest(self) -> Recording | None:
         """The newest recording of the line under the cursor."""
-        chosen = self.chosen
-        found = [recording for recording in self._recordings
-                 if (recording.background if chosen.kind == "background"
-                     else recording.label == chosen.label and not recording.background)]
-        return max(found, key=lambda recording: (recording.date, recording.path.name), default=None)
+        return newest(self.chosen, self._recordings)
 
     # What goes in
 
     def frame(self, image: Image, time: float) -> None:
-        """A frame of the camera, BGR uint8 [H, W, 3], and its time in s, which never falls."""
-        self._since = time if self._since is None else self._since
+        """A frame of the camera, BGR uint8 [H, W, 3], and its time in s."""
+        if self._since is None or time < self._since:  # another source's clock
+            self._since = time
         self.elapsed = time - self._since
         if self.step == "countdown" and self.elapsed >= COUNTDOWN_S:
             self._go("record")
             self._images, self._times, self._since = [], [], time
         if self.step != "record":
             return
-        self._images.append(kept_size(image))
+        self._images.append(held(image))
         self._times.append(time)
         if self.elapsed >= self.length_s:
             self.clip = Clip(self.label, self.background, tuple(self._images),
@@ -141,7 +132,7 @@ class Session:
             self.notice = ""
             keys[key]()
         else:
-            return False
+            return key == "esc"  # which quits the demo, but never out of a session
         return True
 
     def listed(self, recordings: Sequence[Recording]) -> None:
@@ -191,7 +182,7 @@ class Session:
             "record": {"esc": self._back},
             "examine": {},
             "review": review,
-            "refused": {"enter": self._begin, "r": self._begin, "esc": self._back},
+            "refused": {"enter": self._again, "r": self._again, "esc": self._back},
             "delete": {"enter": self._delete, "d": self._delete, "esc": self._back},
         }
         return keys[self.step]
@@ -217,8 +208,7 @@ class Session:
         if self.chosen.kind == "new":
             self._ask_name()
         else:
-            self.label = self.chosen.label
-            self._begin()
+            self._begin(self.chosen.label)
 
     def _ask_name(self) -> None:
         self.typed = ""
@@ -234,14 +224,19 @@ class Session:
 
     def _name(self) -> None:
         try:
-            self.label = named(self.typed, [choice.label for choice in self.choices[1:]])
+            label = named(self.typed, [choice.label for choice in self.choices[1:]])
         except RecordingError as error:
             self.notice = _sentence(str(error))
             return
-        self._point_at(self.label)
-        self._begin()
+        self._point_at(label)
+        self._begin(label)
 
-    def _begin(self) -> None:
+    def _begin(self, label: str) -> None:
+        self.label = label
+        self.number = 1 + sum(choice.count for choice in self.choices if choice.label == label)
+        self._again()
+
+    def _again(self) -> None:
         self.clip = self.stroke = self.energy = None
         self._go("countdown")
 
@@ -277,7 +272,7 @@ class Session:
 
     def _redo(self) -> None:
         self._requests.append(Undo())
-        self._begin()
+        self._again()
 
     def _drop(self) -> None:
         self._requests.append(Undo())

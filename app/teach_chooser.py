@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
-
 from app import lettering
 from app.drawing import ACCENT, DARK, INK, MUTED, TRACK, WARNING, Box, Canvas
-from app.guide import frame_at, guide_frames
+from app.guide import ASPECT, guide_frames
+from app.guide_page import draw_guide
 from app.teach import Session
 from app.teach_list import Choice, advice
 from app.teach_parts import Hint, draw_hints, draw_lines
@@ -19,7 +17,7 @@ _HINT_ROWS = ((Hint(("enter",), "record"), Hint(("n",), "new"), Hint(("l",), "le
               (Hint(("d",), "delete"), Hint(("up", "down"), "choose"), Hint(("esc",), "back")))
 
 
-def draw_chooser(canvas: Canvas, session: Session, learning: str) -> None:
+def draw_chooser(canvas: Canvas, session: Session, learning: str, *, mirrored: bool) -> None:
     """The list on the left; on the right, as far as there is room, the line in hand."""
     margin = canvas.px(_MARGIN)
     width = min(canvas.px(_LIST), canvas.width - 2 * margin)
@@ -28,7 +26,8 @@ def draw_chooser(canvas: Canvas, session: Session, learning: str) -> None:
     left = box.right + canvas.px(_GAP)
     room = min(canvas.width - margin - left, canvas.px(_CARD))
     if room >= canvas.px(160):
-        _draw_card(canvas, canvas.width - margin - room, room, session.chosen, session.elapsed)
+        _draw_card(canvas, canvas.width - margin - room, room, session.chosen, session.elapsed,
+                   mirrored=mirrored)
 
 
 def _draw_list(canvas: Canvas, box: Box, session: Session, learning: str) -> None:
@@ -40,7 +39,7 @@ def _draw_list(canvas: Canvas, box: Box, session: Session, learning: str) -> Non
     for hints in reversed(_HINT_ROWS):
         y -= canvas.px(_HINTS)
         draw_hints(canvas, Box(inner.x, y + canvas.px(6), inner.width, canvas.px(20)), hints)
-    for words, colour in ((learning, ACCENT), (session.notice, WARNING)):
+    for words, colour in ((learning, ACCENT), (session.notice, INK)):
         lines = lettering.wrap(words, inner.width, canvas.px(12))
         y -= canvas.px(_LINE) * len(lines)
         draw_lines(canvas, lines, inner.x, y, inner.width, size=12, colour=colour)
@@ -94,26 +93,24 @@ def _draw_scroll(canvas: Canvas, box: Box, start: float, share: float) -> None:
     canvas.slab(Box(box.x, y, box.width, height), box.width / 2, MUTED)
 
 
-def _draw_card(canvas: Canvas, x: int, width: int, choice: Choice, elapsed: float) -> None:
+def _draw_card(canvas: Canvas, x: int, width: int, choice: Choice, elapsed: float, *,
+               mirrored: bool) -> None:
     """How the gesture is performed, in motion where there is a picture, and what to do next."""
     pad, size = canvas.px(_PAD), 13
     inner = width - 2 * pad
     lines = lettering.wrap(advice(choice), inner, canvas.px(size), lines=4)
-    frames = guide_frames(choice.label)
-    picture = round(inner * frames[0].shape[0] / frames[0].shape[1]) + canvas.px(8) if frames else 0
-    height = 2 * pad + picture + canvas.px(26) + canvas.px(size * 1.4) * len(lines)
+    words = 2 * pad + canvas.px(26) + canvas.px(size * 1.4) * len(lines)
+    room = canvas.height - 2 * canvas.px(_MARGIN) - words - canvas.px(_GAP)
+    picture = round(inner / ASPECT)
+    guided = bool(guide_frames(choice.label)) and picture <= room
+    height = words + (picture + canvas.px(_GAP) if guided else 0)
     y = canvas.height - canvas.px(_MARGIN) - height
-    if y < canvas.px(_MARGIN):
-        picture, frames = 0, []
-        height = 2 * pad + canvas.px(26) + canvas.px(size * 1.4) * len(lines)
-        y = canvas.height - canvas.px(_MARGIN) - height
     canvas.glass(Box(x, y, width, height), canvas.px(10))
     y += pad
-    if frames:
-        shown = cv2.resize(frame_at(frames, elapsed),
-                           (inner, picture - canvas.px(8)), interpolation=cv2.INTER_AREA)
-        canvas.view(Box(x + pad, y, inner, picture - canvas.px(8)))[:] = np.asarray(shown)
-        y += picture
+    if guided:
+        draw_guide(canvas, Box(x + pad, y, inner, picture), choice.label, elapsed,
+                   mirrored=mirrored)
+        y += picture + canvas.px(_GAP)
     canvas.text(choice.title, x + pad, canvas.baseline(y, canvas.px(18), 15), room=inner, size=15,
                 weight=lettering.SEMIBOLD)
     draw_lines(canvas, lines, x + pad, y + canvas.px(26), inner, size=size, colour=MUTED)

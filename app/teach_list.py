@@ -92,3 +92,11 @@ def named(text: str, known: Iterable[str]) -> str:
     same = {name.casefold(): name for name in known}
     return same.get(label.casefold(), " ".join(word[0].upper() + word[1:]
                                                for word in label.split()))
+
+
+def newest(choice: Choice, recordings: Iterable[Recording]) -> Recording | None:
+    """The newest recording of that line, if it has one."""
+    found = [recording for recording in recordings
+             if (recording.background if choice.kind == "background"
+                 else recording.label == choice.label and not recording.background)]
+    return max(found, key=lambda recording: (recording.date, recording.path.name), default=None)

@@ -26,8 +26,9 @@ _SMALLEST = (320, 280)  # width, height; a smaller picture has no room for a ses
 _RETURN = (Hint(("esc",), "back"),)
 
 
-def draw_session(image: Image, session: Session, learning: str = "") -> Image:
-    """A new picture: `image`, BGR and mirrored already if that is wished, with the step on it.
+def draw_session(image: Image, session: Session, learning: str = "", *, mirrored: bool = False
+                 ) -> Image:
+    """A new picture: `image`, BGR and `mirrored` already if that is wished, with the step on it.
 
     `image` is the replayed frame where `session.replayed` gives one, else the camera's.
     `learning` is a line on the trainer that is at work, if one is.
@@ -37,7 +38,7 @@ def draw_session(image: Image, session: Session, learning: str = "") -> Image:
         draw_message(canvas, "Make the window larger to teach a gesture")
         return canvas.image
     if session.step == "choose":
-        draw_chooser(canvas, session, learning)
+        draw_chooser(canvas, session, learning, mirrored=mirrored)
     elif session.step == "name":
         _draw_name(canvas, session)
     elif session.step == "countdown":
@@ -70,14 +71,14 @@ def _lift(canvas: Canvas, bottom: int) -> None:
     gap = canvas.px(_MARGIN)
     height = bottom - 2 * gap
     width = round(canvas.width * height / canvas.height)
-    small = cv2.resize(canvas.image, (width, height), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(canvas.image, (width, height))  # INTER_AREA would take 60 ms
     canvas.page()
     canvas.view(Box((canvas.width - width) // 2, gap, width, height))[:] = np.asarray(small)
 
 
 def _title(session: Session) -> str:
     name = "Background" if session.background else session.label
-    return f"{name}  ·  recording {session.count + 1}"
+    return f"{name}  ·  recording {session.number}"
 
 
 def _draw_text(canvas: Canvas, session: Session, words: str, left: int = 0) -> Box:

@@ -1,0 +1,108 @@
+"""What a person taught this machine: the recordings, and the personal checkpoint beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from app.settings import Settings
+from models.card import CardError, ModelCard
+from models.checkpoints import DEFAULT_MODEL, read_card
+from models.errors import CheckpointError
+from online_tsm.recordings import (
+    Recording,
+    RecordingError,
+    default_teach_dir,
+    delete_recording,
+    read_recordings,
+)
+
+PERSONAL = "personal.safetensors"  # in the folder of recordings
+REPORT = "report"  # the folder of what was measured, beside it
+
+
+def teach_dir(settings: Settings) -> Path:
+    """The folder of recordings; it may not exist yet."""
+    folder = Path(settings.teach_dir).expanduser() if settings.teach_dir else default_teach_dir()
+    return folder.absolute()
+
+
+def model_to_open(settings: Settings) -> tuple[str, str]:
+    """The personal checkpoint where it is wanted and fits the model asked for, else that model.
+
+    The second text says so in a sentence, "" where there is nothing personal.
+    """
+    asked = settings.model or DEFAULT_MODEL
+    path = teach_dir(settings) / PERSONAL
+    if not settings.personal or not path.is_file():
+        return asked, ""
+    if settings.labels_file or settings.card_file:
+        return asked, f"{path} is not used: it has labels of its own, and others were given"
+    try:
+        taught, shipped = parent_of(read_card(path)), read_card(asked).name
+    except (CardError, CheckpointError) as error:
+        return asked, f"{path} is not used: {error}"
+    if taught != shipped:
+        return asked, f"{path} is not used: it was taught on {taught or 'another model'}"
+    return str(path), f"your taught model is in use: {path} (--personal off leaves it out)"
+
+
+def parent_of(card: ModelCard) -> str:
+    """The name of the model that a personal one was taught on; "" where its card says nothing."""
+    return str(card.measured.get("parent", ""))
+
+
+def listing(folder: Path) -> list[str]:
+    """A line for each recording, LABEL/NAME, length, stroke, and one for the checkpoint.
+
+    Parts of a line are divided by tabs. Raises RecordingError.
+    """
+    lines = [f"{_name(recording)}\t{recording.times[-1]:.1f} s\t{_marks(recording)}"
+             for recording in _recordings(folder)]
+    return lines + ([f"{PERSONAL}\t{_about(folder / PERSONAL)}"]
+                    if (folder / PERSONAL).is_file() else [])
+
+
+def delete(folder: Path, what: str) -> str:
+    """Deletes LABEL (all its recordings), LABEL/NAME, or the personal checkpoint by its name.
+
+    Returns what was done, as a sentence. Raises RecordingError where there is no such thing.
+    """
+    if what == PERSONAL and (folder / PERSONAL).is_file():
+        try:
+            (folder / PERSONAL).unlink()
+        except OSError as error:
+            raise RecordingError(f"{folder / PERSONAL} cannot be deleted: {error.strerror}"
+                                 ) from error
+        return f"deleted {folder / PERSONAL}"
+    label, _, name = what.partition("/")
+    found = [recording for recording in _recordings(folder)
+             if recording.path.parent.name == label and name in ("", recording.path.stem)]
+    if not found:
+        raise RecordingError(f"{folder} holds no {what!r}; --list-recordings shows what it holds")
+    for recording in found:
+        delete_recording(recording)
+    return f"deleted {len(found)} recording{'s' if len(found) > 1 else ''} of {label}"
+
+
+def _recordings(folder: Path) -> list[Recording]:
+    return read_recordings(folder) if folder.is_dir() else []
+
+
+def _name(recording: Recording) -> str:
+    return f"{recording.path.parent.name}/{recording.path.stem}"
+
+
+def _marks(recording: Recording) -> str:
+    if recording.background:
+        return "background"
+    if recording.stroke is None:
+        return "stroke not marked"
+    return f"stroke {recording.stroke[0]:.2f} to {recording.stroke[1]:.2f} s"
+
+
+def _about(path: Path) -> str:
+    try:
+        card = read_card(path)
+    except (CardError, CheckpointError) as error:
+        return f"cannot be used: {error}"
+    return f"{len(card.labels)} labels, taught on {parent_of(card) or 'another model'}"
