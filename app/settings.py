@@ -14,7 +14,7 @@ import yaml
 
 from models.fields import known_fields
 
-EngineName = Literal["auto", "onnxruntime", "openvino", "torch"]
+EngineName = Literal["auto", "onnxruntime", "openvino", "tensorrt", "torch"]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "bf16", "fp16"]
 OverlayMode = Literal["off", "compact", "full"]
@@ -22,6 +22,7 @@ Preset = Literal["card", "official"]
 Backend = Literal["auto", "any", "dshow", "msmf", "v4l2", "avfoundation", "ffmpeg", "gstreamer"]
 
 AUTO = "auto"
+SWITCH = ("on", "off")
 REPORTS = (".json", ".txt", ".png")  # what a latency report can be written as
 
 
@@ -70,6 +71,9 @@ class Settings:
     latency: str | None = None
     actions: str | None = None
     dry_run: bool = False
+    teach: bool = False
+    teach_dir: str | None = None  # None: the user's folder of this application
+    personal: bool = True  # whether a taught model is used where it fits the model asked for
     max_frames: int | None = None
     max_seconds: float | None = None
     verbose: bool = False
@@ -117,6 +121,8 @@ def build(values: Mapping[str, Any]) -> Settings:
     for key in ("phases", "mirror"):
         if values.get(key) == AUTO:
             values[key] = None
+    if values.get("personal") in SWITCH:
+        values["personal"] = values["personal"] == SWITCH[0]
     for key in ("overlay", "record"):
         if values.get(key) is False:  # YAML reads a bare `off` as false
             values[key] = "off"
@@ -149,8 +155,10 @@ def _check(settings: Settings) -> None:
                       ("overlay", OverlayMode), ("preset", Preset), ("camera.backend", Backend)):
         allowed = get_args(kind)
         _require(settings, key, allowed.__contains__, f"one of {', '.join(allowed)}")
-    for key in ("trust_checkpoint", "fast", "display", "fullscreen", "dry_run", "verbose"):
+    for key in ("trust_checkpoint", "fast", "display", "fullscreen", "dry_run", "verbose",
+                "teach"):
         _require(settings, key, lambda v: isinstance(v, bool), "true or false")
+    _require(settings, "personal", lambda v: isinstance(v, bool), "on or off")
     _require(settings, "phases", lambda v: v is None or (type(v) is int and v >= 1),
              "auto or a whole number of at least 1")
     for key in ("threads", "max_frames", "camera.width", "camera.height"):
@@ -160,7 +168,7 @@ def _check(settings: Settings) -> None:
         _require(settings, key, lambda v: v is None or (type(v) in (int, float) and v > 0),
                  "a number above 0")
     for key in ("source", "model", "card_file", "labels_file", "out", "record", "events",
-                "predictions", "latency", "actions"):
+                "predictions", "latency", "actions", "teach_dir"):
         _require(settings, key, lambda v: v is None or (isinstance(v, str) and v != ""), "text")
     for key in ("allow", "deny"):
         _require(settings, key,
@@ -173,6 +181,9 @@ def _check(settings: Settings) -> None:
     if settings.events == settings.predictions == "-":
         raise SettingsError("--events - and --predictions - would mix on stdout; "
                             "give one of them a file")
+    if settings.teach and not settings.display:
+        raise SettingsError("--teach needs the window, which --no-display leaves out; "
+                            "`python -m training.teach FOLDER` learns without one")
 
 
 def _require(settings: Settings, key: str, holds: Callable[[Any], bool], words: str) -> None:
@@ -209,12 +220,17 @@ def _parser() -> argparse.ArgumentParser:
     _model_flags(parser.add_argument_group("model"))
     _camera_flags(parser.add_argument_group("camera and playback"))
     _output_flags(parser.add_argument_group("window and outputs"))
+    _teach_flags(parser.add_argument_group("your own gestures"))
     listing = parser.add_argument_group("lists (print and end)").add_mutually_exclusive_group()
     listing.add_argument("--list-cameras", action="store_true", help="cameras of this machine")
     listing.add_argument("--list-labels", action="store_true",
                          help="the model's labels, one a line, in the order of the logits")
     listing.add_argument("--list-models", action="store_true",
                          help="models known by name, and where they come from")
+    listing.add_argument("--list-recordings", action="store_true",
+                         help="what was recorded to teach gestures, and what was learned from it")
+    listing.add_argument("--delete-recording", metavar="LABEL[/NAME]",
+                         help="delete a gesture's recordings, one of them, or personal.safetensors")
     return parser
 
 
@@ -229,8 +245,8 @@ def _model_flags(group: argparse._ArgumentGroup) -> None:
     add("--engine", choices=get_args(EngineName), help="what runs the network")
     add("--device", choices=get_args(Device), help="where it runs")
     add("--precision", choices=get_args(Precision),
-        help="faster and less exact: bf16 with --engine openvino, bf16 or fp16 with --engine "
-             "torch --device cuda (default: fp32)")
+        help="faster and less exact: bf16 with --engine openvino, fp16 with --engine tensorrt, "
+             "both with --engine torch --device cuda (default: fp32)")
     add("--threads", type=int, metavar="N", help="threads of the network on a CPU (default: 1)")
     add("--phases", type=_phases, metavar="N|auto", help="interleaved caches (default: auto)")
     add("--preset", choices=get_args(Preset), help="smoothing by the card, or as the official demo")
@@ -268,3 +284,11 @@ def _output_flags(group: argparse._ArgumentGroup) -> None:
     add("--latency", metavar="FILE", help="write the latency report (.json, .txt or .png)")
     add("--actions", metavar="FILE", help="YAML map from gestures to actions")
     add("--dry-run", action="store_true", default=None, help="print actions instead of acting")
+
+
+def _teach_flags(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--teach", action="store_true", default=None, help="begin by recording gestures (key t)")
+    add("--teach-dir", metavar="FOLDER", help="where recordings and what was learned from them lie")
+    add("--personal", choices=SWITCH,
+        help="use the model taught here, if it comes from the one asked for (default: on)")

@@ -42,10 +42,11 @@ def test_the_default_config_is_the_default() -> None:
     ("camera: {hight: 3}", "did you mean 'height'?"),
     ("phases: 0", "phases is 0; it must be auto or a whole number of at least 1"),
     ("phases: true", "phases is True"),
-    ("engine: onnx", "engine is 'onnx'; it must be one of auto, onnxruntime, openvino, torch"),
+    ("engine: onnx", "engine is 'onnx'; it must be one of auto, onnxruntime, openvino, tensorrt, torch"),
     ("max_seconds: -1", "max_seconds is -1; it must be a number above 0"),
     ("max_seconds: .nan", "max_seconds is nan"),
     ("fast: maybe", "fast is 'maybe'; it must be true or false"),
+    ("personal: 3", "personal is 3; it must be on or off"),
     ("mirror: 3", "mirror is 3; it must be auto, true or false"),
     ("allow: Thumb Up", "allow is 'Thumb Up'; it must be a list of gesture names"),
     ("camera: 3", "camera: expected keys and values"),
@@ -74,6 +75,10 @@ def test_a_bad_file_is_explained(tmp_path: Path, text: str, words: str,
     (["--config", "/nowhere/x.yaml"], "cannot read the configuration"),
     (["--latency", "report.doc"], ".json, .txt or .png"),
     (["--max-frames", "0"], "max_frames is 0"),
+    (["--teach", "--no-display"], "--teach needs the window"),
+    (["--personal", "perhaps"], "invalid choice: 'perhaps'"),
+    (["--teach-dir", ""], "teach_dir is ''; it must be text"),
+    (["--list-recordings", "--delete-recording", "Knock"], "not allowed with"),
 ])
 def test_a_bad_flag_is_explained(flags: list[str], words: str,
                                  capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,9 +89,15 @@ def test_a_bad_flag_is_explained(flags: list[str], words: str,
 
 
 def test_a_bare_off_is_off(tmp_path: Path) -> None:
-    (tmp_path / "x.yaml").write_text("overlay: off\nrecord: off\n")
+    (tmp_path / "x.yaml").write_text("overlay: off\nrecord: off\npersonal: off\n")
     settings = build(read_config(tmp_path / "x.yaml"))
-    assert (settings.overlay, settings.record) == ("off", "off")
+    assert (settings.overlay, settings.record, settings.personal) == ("off", "off", False)
+
+
+@pytest.mark.parametrize(("flags", "personal"), [
+    ([], True), (["--personal", "on"], True), (["--personal", "off"], False)])
+def test_the_taught_model_is_switched_off_by_a_flag(flags: list[str], personal: bool) -> None:
+    assert from_flags(flags).settings.personal is personal
 
 
 def test_a_binary_file_is_no_configuration(tmp_path: Path) -> None:
