@@ -79,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--split", choices=SPLITS, default=SPLITS[0])
     render.add_argument("--workers", type=_count, default=1)
     render.add_argument("--gestures", type=Path, default=GESTURES_FOLDER)
+    render.add_argument("--draft", action="store_true",
+                        help="8 frames a second, less smooth blur: twice as many clips an hour")
     render.set_defaults(run=_render)
 
     guide = commands.add_parser("guide")
@@ -153,6 +155,7 @@ def _render(flags: argparse.Namespace, cache: Path) -> None:
         str(flags.gestures),
         str(cache),
         flags.device,
+        flags.draft,
     )
     made = render_set(order, flags.workers)
     print(f"{flags.out}: {made} new shards")

@@ -1,5 +1,6 @@
 """Cast, plan, shards, webcam, assets and the command; drawing where OpenGL and people are there."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,8 @@ def test_a_folder_holds_one_set_and_a_longer_one_goes_on_with_it(tmp_path):
     assert not shard_path(tmp_path, 1).exists(), "the short last shard is made again in full"
     with pytest.raises(SynthesisError, match="another seed"):
         claim(tmp_path, order(CLIPS_A_SHARD, seed=2))
+    with pytest.raises(SynthesisError, match="another draft"):
+        claim(tmp_path, dataclasses.replace(order(3 * CLIPS_A_SHARD), draft=True))
 
 
 def test_a_shard_comes_back_as_it_was_written(tmp_path):
@@ -199,6 +202,16 @@ def test_a_clip_shows_a_person_and_is_the_same_for_the_same_seed(studio):
     assert event.stroke[0] < event.happened < event.stroke[1] < event.end
     other = studio.clip(people("train")[0], chosen, 6, rate_fps=6.0)
     assert other.frames != first.frames
+
+
+def test_a_draft_has_fewer_frames(studio):
+    gesture = load_gestures()["Swiping Left"]
+    chosen = [(gesture, gesture.styles[0], "R")]
+    drafts = Studio(studio.cache, resting_poses(), size=(88, 66), draft=True)
+    clip = drafts.clip(people("train")[0], chosen, 5)
+    assert 6 < 1 / np.median(np.diff(clip.times)) < 10
+    assert clip.events[0].start <= 0.9
+    assert drafts.sub_frames <= 4 * len(clip.times)
 
 
 def test_no_opengl_is_a_sentence(monkeypatch):

@@ -27,6 +27,10 @@ LEFT_HAND_SHARE = 0.4
 # How many sub-frames blur a frame whose hand moves less than so many pixels.
 # Two at least, each shifted within its pixel: that smooths the edges.
 SUB_FRAMES = ((2.5, 2), (6.0, 3), (11.0, 4), (18.0, 5), (1e9, 6))
+# A draft has fewer frames, shorter idle time and less smooth blur: twice as many clips an hour.
+DRAFT_RATE_FPS = 8.0
+DRAFT_LEAD_S, DRAFT_TRAIL_S = (0.25, 0.9), (0.25, 0.6)
+DRAFT_SUB_FRAMES = ((4.0, 2), (9.0, 3), (1e9, 4))
 JITTER = ((-0.25, -0.12), (0.25, 0.12), (-0.1, 0.25), (0.1, -0.25), (-0.3, 0.3), (0.3, -0.3))
 MASK_SHARE = 0.4  # a pixel that the person covers this long belongs to them
 THIN_BELOW = 250  # picture lines under which a thinned mesh looks the same
@@ -70,8 +74,9 @@ class Studio:
         device: int = 0,
         size: tuple[int, int] = (WIDTH, HEIGHT),
         samples: int = 0,
+        draft: bool = False,
     ) -> None:
-        self.cache, self.rests = cache, rests
+        self.cache, self.rests, self.draft = cache, rests, draft
         self.width, self.height = size
         self.renderer = Renderer(*size, samples=samples, device=device)
         self.shown: tuple[Person, tuple[str, str] | None] | None = None
@@ -105,7 +110,8 @@ class Studio:
         own = np.random.default_rng(person.seed + 7)
         figure = self.show(person, held_thing(gestures))
         rest = draw_pose(self.rests[int(rng.integers(len(self.rests)))], rng)
-        performances, seconds = _schedule(gestures, rest, rng)
+        performances, seconds = _schedule(gestures, rest, rng, self.draft)
+        rate_fps = DRAFT_RATE_FPS if self.draft else rate_fps
         camera_kind = webcam.draw_webcam(own, rng)
         if rate_fps is not None:
             camera_kind = replace(camera_kind, rate_fps=rate_fps)
@@ -141,7 +147,8 @@ class Studio:
         """One frame, RGBA 0..1 (height, width, 4): the mean of as many of its sub-frames as the
         hands' movement (2, N, 2) asks for."""
         moved = float(np.abs(hands[:, row[-1]] - hands[:, row[0]]).max())
-        count = next(n for limit, n in SUB_FRAMES if moved < limit)
+        steps = DRAFT_SUB_FRAMES if self.draft else SUB_FRAMES
+        count = next(n for limit, n in steps if moved < limit)
         picks = np.linspace(0, len(row) - 1, count).round().astype(int)
         total = np.zeros((self.height, self.width, 4), np.float32)
         for k, shift in zip(picks, JITTER, strict=False):
@@ -177,13 +184,14 @@ def held_thing(gestures: list[tuple[Gesture, Style, str]]) -> tuple[str, str] | 
 
 
 def _schedule(
-    gestures: list[tuple[Gesture, Style, str]], rest: Array, rng: Rng
+    gestures: list[tuple[Gesture, Style, str]], rest: Array, rng: Rng, draft: bool
 ) -> tuple[list[Performance], float]:
     """All performances on one clock with idle time around them, and the clip's length."""
-    clock, parts = float(rng.uniform(*LEAD_S)), []
+    lead, trail = (DRAFT_LEAD_S, DRAFT_TRAIL_S) if draft else (LEAD_S, TRAIL_S)
+    clock, parts = float(rng.uniform(*lead)), []
     for gesture, style, hand in gestures:
         parts.append(perform(style, hand, rng, clock, rest, background=gesture.background))
-        clock = parts[-1].end + float(rng.uniform(*TRAIL_S))
+        clock = parts[-1].end + float(rng.uniform(*trail))
     return parts, clock
 
 

@@ -23,7 +23,8 @@ SET_FILE = "set.json"
 
 @dataclass(frozen=True)
 class Order:
-    """One set to render. gestures: folder of gesture files. device: EGL device number."""
+    """One set to render. gestures: folder of gesture files. device: EGL device number. draft: see
+    training.synthesis.clip."""
 
     out: str
     clips: int
@@ -32,6 +33,7 @@ class Order:
     gestures: str
     cache: str
     device: int
+    draft: bool = False
 
 
 def render_set(order: Order, workers: int) -> int:
@@ -70,7 +72,7 @@ class Worker:
         folder = Path(order.gestures)
         self.order = order
         self.gestures = load_gestures(folder)
-        self.studio = Studio(Path(order.cache), resting_poses(folder), order.device)
+        self.studio = Studio(Path(order.cache), resting_poses(folder), order.device, draft=order.draft)
 
     def render(self, number: int) -> int:
         """Render one shard and write it; returns its number."""
@@ -100,11 +102,13 @@ def claim(out: Path, order: Order) -> None:
         "split": order.split,
         "gestures": _digest(Path(order.gestures)),
         "clips": order.clips,
+        "draft": order.draft,
     }
     path = out / SET_FILE
     if path.exists():
         known = json.loads(path.read_text())
-        differing = [k for k in ("seed", "split", "gestures") if known.get(k) != mine[k]]
+        fixed = ("seed", "split", "gestures", "draft")
+        differing = [k for k in fixed if known.get(k, False) != mine[k]]
         if differing:
             raise SynthesisError(
                 f"{out} already holds a set with another {' and '.join(differing)}. Pick another "
