@@ -73,6 +73,7 @@ class Studio:
         rests: tuple[Pose, ...],
         device: int = 0,
         size: tuple[int, int] = (WIDTH, HEIGHT),
+        *,
         samples: int = 0,
         draft: bool = False,
     ) -> None:

@@ -72,7 +72,8 @@ class Worker:
         folder = Path(order.gestures)
         self.order = order
         self.gestures = load_gestures(folder)
-        self.studio = Studio(Path(order.cache), resting_poses(folder), order.device, draft=order.draft)
+        self.studio = Studio(Path(order.cache), resting_poses(folder), order.device,
+                             draft=order.draft)
 
     def render(self, number: int) -> int:
         """Render one shard and write it; returns its number."""
