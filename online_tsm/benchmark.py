@@ -4,7 +4,8 @@
 
 Every installed and granted engine, side by side with the official demo's path and with windows
 that are computed anew (anchors.py), hot and at a camera's pace (rounds.py), checked against float32
-(faithful.py), held against the machine's limit (roofline.py), and started afresh (fresh.py).
+(faithful.py), held against the machine's limit (roofline.py), and started afresh (fresh.py). Then
+the model given alone: at other input sizes (sizes.py), and for many cameras (capacity.py).
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ from models.checkpoints import DEFAULT_MODEL, CheckpointError, read_card, resolv
 from online_tsm import fresh, quiet, suggestion
 from online_tsm.anchors import REFERENCE, reference_model
 from online_tsm.benchmark_report import BenchmarkError, changes, read_report, table
-from online_tsm.engine import EngineError, EngineName
+from online_tsm.capacity import capacity
+from online_tsm.engine import EngineError, EngineName, open_engine
 from online_tsm.frames import FRAME_SIZE, FramesError, read_frames
 from online_tsm.latency import LatencyError
 from online_tsm.machine import machine_info
 from online_tsm.measuring import Plan, Runtime, measure, usable
 from online_tsm.roofline import measured_peaks
+from online_tsm.sizes import measure_sizes, size_of
 
 ROUNDS, BLOCK = 12, 15
 COLD_STARTS = 5  # of each engine
@@ -42,6 +45,7 @@ def cold_starts(engines: Sequence[Runtime], model: str, repeats: int
     """A fresh demo for each engine, in turns: s to the first prediction, peak memory in bytes."""
     if not repeats:
         return []
+    _tell("starting afresh")
     found: dict[Runtime, list[tuple[float, float | None]]] = {e: [] for e in engines}
     for _ in range(repeats):
         for name, device, precision in engines:
@@ -73,18 +77,54 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     networks = []
     for model in _models(path):
-        print(f"measuring {model.stem} ...", file=sys.stderr, flush=True)
+        _tell(f"measuring {model.stem}")
         graphs = [args.int8] if args.int8 and model == path else []
         networks.append(measure(model, dataclasses.replace(plan, graphs=graphs), peaks))
-    print("starting afresh ...", file=sys.stderr, flush=True)
     report = {
         "date": time.strftime("%Y-%m-%d %H:%M:%S"), "machine": machine_info(), "load": load,
         "frame_size": list(args.frame_size), "source": Path(args.source or fresh.SAMPLE).name,
         "rounds": args.rounds, "block": args.block, "networks": networks,
+        "sizes": _sizes(path, args, plan), "capacity": _capacities(path, args, plan),
+        "accuracy": _accuracy(path, args),
         "cold_starts": cold_starts(engines, str(path), args.cold_starts),
         "demo": fresh.demo_stages(args.source, ["--model", str(path)]) if args.source else None,
     }
     return {**report, "warnings": warnings(report)}
+
+
+def _tell(words: str) -> None:
+    print(f"{words} ...", file=sys.stderr, flush=True)
+
+
+def _sizes(path: Path, args: argparse.Namespace, plan: Plan) -> list[dict[str, Any]]:
+    if not args.sizes:
+        return []
+    _tell("measuring other input sizes")
+    return measure_sizes(path, args.sizes, plan)
+
+
+def _capacities(path: Path, args: argparse.Namespace, plan: Plan) -> list[dict[str, Any]]:
+    found = []
+    for name, device, precision in plan.engines if args.capacity else []:
+        _tell(f"finding how many cameras {name} {precision} serves")
+        engine = open_engine(path, name, device, args.threads[0], precision=precision)
+        found.append(capacity(engine, plan.frames))
+    return found
+
+
+def _accuracy(path: Path, args: argparse.Namespace) -> dict[str, Any] | None:
+    if args.evaluate is None:
+        return None
+    _tell(f"judging on {args.evaluate.name}")
+    return fresh.accuracy(args.evaluate, _judging(path, args))
+
+
+def _judging(path: Path, args: argparse.Namespace) -> list[str]:
+    """The flags of training.accuracy."""
+    return ["--model", str(path),
+            *(["--sizes", *(f"{h}x{w}" for h, w in args.sizes)] if args.sizes else []),
+            *(["--int8", str(args.int8.resolve())] if args.int8 else []),
+            *(["--most", str(args.most)] if args.most else [])]
 
 
 def _models(path: Path) -> list[Path]:
@@ -167,8 +207,16 @@ def _parser() -> argparse.ArgumentParser:
         help="streams in one pass (default: 1)")
     add("--source", metavar="VIDEO", help="real frames from here; the whole demo is timed on it, "
                                           "too (default: the sample)")
-    add("--frame-size", type=_size, default=FRAME_SIZE, metavar="WxH",
+    add("--frame-size", type=size_of, default=FRAME_SIZE, metavar="WxH",
         help="scale the frames to this (default: 640x480)")
+    add("--sizes", nargs="+", type=size_of, default=[], metavar="HxW",
+        help="time the model at these input sizes, too (height x width)")
+    add("--capacity", action="store_true",
+        help="find the most streams that each engine serves thirty times a second")
+    add("--evaluate", type=Path, metavar="CLIPS",
+        help="judge what faster settings and other sizes cost in accuracy: a folder of shards, "
+             "one with a folder a class, or a CSV with file and label (needs training/)")
+    add("--most", type=_positive, metavar="N", help="judge on at most so many clips")
     add("--rounds", type=_positive, default=ROUNDS, help="blocks of each candidate")
     add("--block", type=_positive, default=BLOCK, help="frames in a block, at most")
     add("--no-pace", action="store_true", help="leave out the frames at a camera's pace")
@@ -186,13 +234,6 @@ def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
     return int(text)
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it as 640x480")
-    return int(width), int(height)
 
 
 if __name__ == "__main__":

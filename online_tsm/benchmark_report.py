@@ -21,6 +21,10 @@ LEGEND = (
 )
 
 
+SIZES = (f"{'other input sizes':44}{'M MACs':>7}{'hot':>7}{'p99':>7}{'30 fps':>7}{'p99':>7}"
+         f"{'top-1':>9}")
+
+
 class BenchmarkError(ValueError):
     """A benchmark that cannot be run or compared, in one sentence for the user."""
 
@@ -31,6 +35,13 @@ def table(report: Mapping[str, Any]) -> str:
     for network in report["networks"]:
         parts.append("\n".join([_facts(network), HEADING, *map(_line, network["rows"]),
                                 *_peaks(network["peaks"])]))
+    if report.get("sizes"):
+        parts.append("\n".join([SIZES, *(_size_line(row, report) for row in report["sizes"])]))
+    if report.get("accuracy"):
+        parts.append(judged_lines(report["accuracy"]))
+    if report.get("capacity"):
+        parts.append("\n".join(["cameras served 30 times a second, p99 within 33 ms",
+                                *map(_capacity, report["capacity"])]))
     if report["cold_starts"]:
         parts.append("\n".join(["fresh process of run_demo.py      first prediction   peak memory",
                                 *map(_cold, report["cold_starts"])]))
@@ -62,6 +73,48 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
                          f"{_change(was['ratios'].get('eager'), now['ratios'].get('eager')):>25}")
     gone = [name for network, name in before if (network, name) not in after]
     return "\n".join([*lines, *(f"{name}: no longer measured" for name in gone)]) + "\n"
+
+
+def accuracy_of(report: Mapping[str, Any], row: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What the evaluation found for a row's engine, precision and size. float32 engines decide
+    alike (which is measured, too), so one of them was judged."""
+    judged = report.get("accuracy")
+    for found in judged["rows"] if judged else []:
+        if found["input_size"] == row["input_size"] and found["precision"] == row["precision"] and (
+                row["precision"] == "fp32" or found["engine"] == row["engine"]):
+            answer: Mapping[str, Any] = found
+            return answer
+    return None
+
+
+def _size_line(row: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+    hot, paced, judged = row["hot"], row["paced"], accuracy_of(report, row)
+    cells = [f"{row['name']:<44}{row['macs'] / 1e6:7.1f}", _ms(hot["median_ms"]),
+             _ms(hot["p99_ms"]), *([_ms(paced["median_ms"]), _ms(paced["p99_ms"])] if paced
+                                   else [f"{'-':>7}"] * 2),
+             f"{judged['top1']['value']:9.1%}" if judged else f"{'-':>9}"]
+    return "".join(cells)
+
+
+def judged_lines(judged: Mapping[str, Any]) -> str:
+    """What `training.accuracy` found, for people."""
+    lines = [f"accuracy on {judged['set']}, {judged['clips']} clips (95 % interval)"]
+    for row in judged["rows"]:
+        height, width = row["input_size"]
+        one, same = row["top1"], row["agreement"]
+        lines.append(f"{f'{height} x {width}, ' + row['engine'] + ' ' + row['precision']:<44}"
+                     f"top-1 {one['value']:.1%}"
+                     + (f" [{one['low']:.1%}, {one['high']:.1%}]" if one["low"] is not None else "")
+                     + (f", decides as float32 on {same:.2%} of frames" if same else ""))
+    return "\n".join(lines)
+
+
+def _capacity(found: Mapping[str, Any]) -> str:
+    name = f"{found['engine']} {found['precision']}, {found['device']}"
+    network = found["network"]
+    return (f"{name:<34}{found['whole']['largest']:5} (the curve bends at {found['whole']['bend']})"
+            + (f"; the network alone {network['largest']}, bends at {network['bend']}"
+               if network else ""))
 
 
 def _by_name(report: Mapping[str, Any]) -> dict[tuple[str, str], Mapping[str, Any]]:

@@ -1,4 +1,5 @@
-"""A fresh process of the demo: how long to its first prediction, how much memory, which stages."""
+"""Fresh processes: of the demo, how long to its first prediction, how much memory, which stages;
+and of training's accuracy, which this package must not import."""
 
 from __future__ import annotations
 
@@ -58,6 +59,20 @@ def demo_stages(source: str, flags: list[str]) -> dict[str, Any]:
             raise RuntimeError(_last_line(done.stderr))
         stages: dict[str, Any] = json.loads(report.read_text())["stages_ms"]
         return stages
+
+
+def accuracy(clips: Path, flags: list[str]) -> dict[str, Any]:
+    """What `training.accuracy` writes for a set of clips. Raises RuntimeError where it fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "accuracy.json"
+        command = [sys.executable, "-m", "training.accuracy", str(clips.resolve()), *flags,
+                   "--json", str(report)]
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                              text=True, cwd=ROOT, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(_last_line(done.stderr))
+        found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+        return found
 
 
 def _peak_memory(process: int) -> float | None:

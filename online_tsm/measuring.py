@@ -65,7 +65,10 @@ def usable(path: Path) -> list[Runtime]:
     if importlib.util.find_spec("openvino") is not None:
         wanted += [("openvino", "cpu", "fp32"), ("openvino", "cpu", "bf16")]
     if nvidia_visible():
-        wanted += [("onnxruntime", "cuda", "fp32"), ("torch", "cuda", "fp32")]
+        wanted += [("onnxruntime", "cuda", "fp32"), ("torch", "cuda", "fp32"),
+                   ("torch", "cuda", "bf16"), ("torch", "cuda", "fp16")]
+        if importlib.util.find_spec("tensorrt") is not None:
+            wanted += [("tensorrt", "cuda", "fp32"), ("tensorrt", "cuda", "fp16")]
     found = []
     for engine, device, precision in wanted:
         try:
@@ -77,7 +80,7 @@ def usable(path: Path) -> list[Runtime]:
     return found
 
 
-class _Streams:
+class OwnStreams:
     """A candidate's `run`: our own streams on one engine, each with one cache."""
 
     def __init__(self, engine: Engine, streams: int) -> None:
@@ -95,7 +98,7 @@ class _Streams:
 
 
 def measure(path: Path, plan: Plan,
-            peaks: Callable[[str, int], Peaks | None] = measured_peaks) -> dict[str, Any]:
+            peaks: Callable[[str, int, str], Peaks | None] = measured_peaks) -> dict[str, Any]:
     """Everything about one network, as plain values. Durations in ms, as the keys say."""
     network, card = load_model(path)
     counted = count(open_graph(path, card, lambda: network, lambda graph: graph))
@@ -109,21 +112,20 @@ def measure(path: Path, plan: Plan,
         for engine in _engines(path, plan, threads):
             same = compared(engine_logits(engine, inputs), reference)
             for streams in plan.streams:
-                candidate = _candidate(engine, streams)
+                candidate = candidate_of(engine, streams)
                 candidates.append(candidate)
                 faithful[candidate.name] = same
     hot = timed(candidates, plan.frames, plan.rounds, plan.block)
     steps = [c for c in candidates if c.anchor in ("", "eager")]
     paced = timed(steps, plan.frames, plan.rounds, plan.block,
                   period_s=PERIOD_S) if plan.paced else {}
-    precisions = sorted({candidate.precision for candidate in candidates})
-    limits = {(p, t): peaks(p, t) for p in precisions for t in plan.threads}
+    limits = {key: peaks(*key) for key in sorted({_peaks_key(c) for c in candidates})}
     times = _Times(candidates, hot, paced)
     rows = [{**times.row(c), "faithful": _plain(faithful.get(c.name)),
              "limit": _limit(c, counted, limits, hot[c.name])} for c in candidates]
     return {**_facts(card, counted), "rows": rows, "peaks": [
-        {"precision": p, "threads": t, **asdict(found)}
-        for (p, t), found in limits.items() if found is not None]}
+        {"precision": p, "threads": t, "device": device, **asdict(found)}
+        for (p, t, device), found in limits.items() if found is not None]}
 
 
 def _facts(card: ModelCard, counted: Count) -> dict[str, Any]:
@@ -140,12 +142,13 @@ def _engines(path: Path, plan: Plan, threads: int) -> Iterator[Engine]:
         yield open_engine(graph, "onnxruntime", "cpu", threads)
 
 
-def _candidate(engine: Engine, streams: int) -> Candidate:
+def candidate_of(engine: Engine, streams: int) -> Candidate:
+    """Our own way of running an engine, for so many streams at once."""
     where = "" if engine.device == "cpu" else f" {engine.device}"
     name = f"{engine.name}{where} {engine.precision}, {_count(engine.threads, 'thread')}"
     if streams > 1:
         name += f", {streams} streams"
-    return Candidate(name, engine.name, engine.threads, streams, _Streams(engine, streams),
+    return Candidate(name, engine.name, engine.threads, streams, OwnStreams(engine, streams),
                      functools.partial(_set_threads, engine.threads), engine.precision,
                      device=engine.device)
 
@@ -185,12 +188,17 @@ def _plain(faithful: Faithfulness | None) -> dict[str, Any] | None:
     return None if faithful is None else {**asdict(faithful), "faithful": faithful.faithful}
 
 
+def _peaks_key(candidate: Candidate) -> tuple[str, int, str]:
+    """Precision, threads, device."""
+    return candidate.precision, candidate.threads, candidate.device
+
+
 def _limit(candidate: Candidate, counted: Count,
-           limits: Mapping[tuple[str, int], Peaks | None], hot: Sequence[Block]
+           limits: Mapping[tuple[str, int, str], Peaks | None], hot: Sequence[Block]
            ) -> dict[str, float] | None:
     """The least time of a pass, and how many times that the network's stage took."""
-    peaks = limits.get((candidate.precision, candidate.threads))
-    if peaks is None or candidate.device != "cpu" or candidate.anchor.startswith("window"):
+    peaks = limits[_peaks_key(candidate)]
+    if peaks is None or candidate.anchor.startswith("window"):
         return None
     compute, roofline = least_s(counted, peaks, candidate.precision, candidate.streams)
     network = figures(hot)["stages_ms"]["network"]

@@ -7,6 +7,7 @@ bandwidth for that many bytes.
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -17,8 +18,8 @@ from typing import Any
 import onnx
 import torch
 
-PRECISION_BYTES = {"fp32": 4, "bf16": 2, "int8": 1}
-MATMUL_SIDES = (512, 1024, 2048)
+PRECISION_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
+MATMUL_SIDES = {"cpu": (512, 1024, 2048), "cuda": (2048, 4096, 8192)}
 COPY_BYTES = (1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26)  # read and written together
 PEAK_S = 0.15  # of trying, for each size
 LAYERS = ("Conv", "Gemm", "MatMul")
@@ -99,17 +100,19 @@ def least_s(counted: Count, peaks: Peaks, precision: str = "fp32", streams: int 
     return compute, roofline
 
 
-def measured_peaks(precision: str, threads: int) -> Peaks | None:
+def measured_peaks(precision: str, threads: int, device: str = "cpu") -> Peaks | None:
     """This machine's peaks with so many threads; None where torch cannot multiply in that
-    precision here."""
+    precision here, or has not the device."""
     torch.set_num_threads(threads)
-    multiply = {"fp32": _float_matmul(torch.float32), "bf16": _float_matmul(torch.bfloat16),
-                "int8": _int8_matmul}[precision]
+    types = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    multiply = (functools.partial(_int8_matmul, device=device) if precision == "int8" else
+                functools.partial(_float_matmul, kind=types[precision], device=device))
     try:
-        macs = max(side ** 3 / _fastest(multiply(side)) for side in MATMUL_SIDES)
-    except RuntimeError:  # no such kernel on this processor
+        macs = max(side ** 3 / _fastest(multiply(side), device) for side in MATMUL_SIDES[device])
+        return Peaks(macs, {size: size / _fastest(_copy(size, device), device)
+                            for size in COPY_BYTES})
+    except (RuntimeError, AssertionError):  # no such kernel on this processor; torch without CUDA
         return None
-    return Peaks(macs, {size: size / _fastest(_copy(size)) for size in COPY_BYTES})
 
 
 def _layer(node: Any, shapes: dict[str, list[int]]) -> Layer:
@@ -124,30 +127,33 @@ def _layer(node: Any, shapes: dict[str, list[int]]) -> Layer:
     return Layer(node.name, node.op_type, macs, sum(sizes))
 
 
-def _fastest(work: Callable[[], object]) -> float:
+def _fastest(work: Callable[[], object], device: str) -> float:
     """The shortest of several runs, s."""
-    work()
+    def run() -> None:
+        work()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    run()
     best, ends = math.inf, time.perf_counter() + PEAK_S
     while time.perf_counter() < ends:
         started = time.perf_counter()
-        work()
+        run()
         best = min(best, time.perf_counter() - started)
     return best
 
 
-def _float_matmul(kind: torch.dtype) -> Callable[[int], Callable[[], object]]:
-    def prepared(side: int) -> Callable[[], object]:
-        one, out = torch.ones(side, side, dtype=kind), torch.empty(side, side, dtype=kind)
-        return lambda: torch.mm(one, one, out=out)
-    return prepared
+def _float_matmul(side: int, kind: torch.dtype, device: str) -> Callable[[], object]:
+    one, out = (torch.ones(side, side, dtype=kind, device=device) for _ in range(2))
+    return lambda: torch.mm(one, one, out=out)
 
 
-def _int8_matmul(side: int) -> Callable[[], object]:
-    one = torch.ones(side, side, dtype=torch.int8)
+def _int8_matmul(side: int, device: str) -> Callable[[], object]:
+    one = torch.ones(side, side, dtype=torch.int8, device=device)
     return lambda: torch._int_mm(one, one)
 
 
-def _copy(size: int) -> Callable[[], object]:
+def _copy(size: int, device: str) -> Callable[[], object]:
     """Moves `size` bytes in all, half of them reads."""
-    source, target = (torch.ones(size // 2, dtype=torch.uint8) for _ in range(2))
+    source, target = (torch.ones(size // 2, dtype=torch.uint8, device=device) for _ in range(2))
     return lambda: target.copy_(source)

@@ -128,11 +128,11 @@ def evaluate(args: argparse.Namespace) -> Report:
         on_clips(report, subject, args)
     if args.video:
         clip = recording(args.video, tuple(read_event_list(args.events)))
-        _check_labels([clip], card)
+        check_labels([clip], card)
         report_streams(report, subject, [clip], padded=False, title=f"stream {args.video.name}")
     if args.shards:
-        clips = _sample(read_shards(args.shards), args.most)
-        _check_labels(clips, card)
+        clips = sample(read_shards(args.shards), args.most)
+        check_labels(clips, card)
         for title, part in _styles(clips).items():
             if part:
                 report_clips(report, subject.answers(part, args.reduction), card,
@@ -144,9 +144,9 @@ def evaluate(args: argparse.Namespace) -> Report:
 
 def on_clips(report: Report, subject: Subject, args: argparse.Namespace) -> None:
     """Adds the figures of a folder or a table of clips, and those of other recognisers."""
-    clips = _sample(read_class_folders(args.clips) if args.clips.is_dir()
+    clips = sample(read_class_folders(args.clips) if args.clips.is_dir()
                     else read_table(args.clips), args.most)
-    _check_labels(clips, subject.card)
+    check_labels(clips, subject.card)
     args.out.mkdir(parents=True, exist_ok=True)
     for reduction, told in REDUCTIONS.items():
         answers = subject.answers(clips, reduction)
@@ -166,7 +166,8 @@ def _styles(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
             "unseen styles": [clip for clip, new in zip(clips, unseen, strict=True) if new]}
 
 
-def _check_labels(clips: Sequence[Clip], card: ModelCard) -> None:
+def check_labels(clips: Sequence[Clip], card: ModelCard) -> None:
+    """Raises DataError for a label that the model does not know."""
     for clip in clips:
         for label in clip.labels:
             if label not in card.labels:
@@ -174,7 +175,7 @@ def _check_labels(clips: Sequence[Clip], card: ModelCard) -> None:
                                 f"does not know; it knows {', '.join(card.labels)}")
 
 
-def _sample(clips: list[Clip], most: int | None) -> list[Clip]:
+def sample(clips: list[Clip], most: int | None) -> list[Clip]:
     """At most so many, always the same ones."""
     if most is None or len(clips) <= most:
         return clips

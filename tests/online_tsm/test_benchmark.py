@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,13 +19,17 @@ from models.checkpoints import save_model
 from online_tsm import benchmark, quiet, suggestion
 from online_tsm.anchors import REFERENCE, anchors, official_input
 from online_tsm.benchmark_report import BenchmarkError, changes, read_report, table
+from online_tsm.capacity import Point, bend, capacity, search
+from online_tsm.engine import open_engine
 from online_tsm.export import export_network
 from online_tsm.faithful import compared, eager_logits, network_inputs
 from online_tsm.frames import read_frames
 from online_tsm.graphs import file_digest
 from online_tsm.measuring import Plan, measure
+from online_tsm.preprocess import kept_box
 from online_tsm.roofline import Count, Layer, Peaks, count, least_s
 from online_tsm.rounds import WARM_FRAMES, Block, Candidate, figures, ratio, timed
+from online_tsm.sizes import at_size, measure_sizes
 
 CARD = ModelCard(name="tiny", architecture="mobilenet_v2", labels=("a", "b", "c"),
                  input_size=(32, 32), resize="whole-frame", width_multiplier=0.25)
@@ -41,14 +46,20 @@ def network():
 
 
 @pytest.fixture(scope="module")
-def measured(network, tmp_path_factory) -> dict:
-    """One measurement, which the tests share."""
+def model(network, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("benchmark") / "tiny.safetensors"
     save_model(network, CARD, path)
     path.with_suffix(".onnx").write_bytes(export_network(network, CARD, file_digest(path), 1))
+    return path
+
+
+@pytest.fixture(scope="module")
+def measured(model) -> dict:
+    """One measurement, which the tests share."""
+    path = model
     plan = Plan(pictures(6), [1], [1, 2], [("onnxruntime", "cpu", "fp32"),
                                            ("torch", "cpu", "fp32")], [], 2, 3, True)
-    return measure(path, plan, lambda precision, threads: PEAKS)
+    return measure(path, plan, lambda precision, threads, device: PEAKS)
 
 
 @pytest.fixture
@@ -193,6 +204,58 @@ def test_logits_off_and_decisions_changed_are_told(network):
     assert not compared(near[:, ::-1], near).faithful  # same numbers, another decision
 
 
+# Many cameras, and other sizes.
+
+
+def passes(costs):
+    """Passes of n streams that take `costs(n)` ms."""
+    return lambda n: Point(n, costs(n), costs(n))
+
+
+@pytest.mark.parametrize(("each_ms", "largest"), [(40, 0), (20, 1), (1.0, 33), (0.33, 101)])
+def test_the_largest_number_of_streams_is_found(each_ms, largest):
+    found, points = search(passes(lambda n: n * each_ms))
+    assert largest - largest / 16 <= found <= largest
+    assert {p.streams for p in points} >= {1, found or 1}
+    assert len(points) < 16
+
+
+def test_no_more_streams_than_wanted_are_tried():
+    found, points = search(passes(lambda n: 1.0), most=20)
+    assert 16 <= found <= 20
+    assert max(p.streams for p in points) <= 20
+
+
+def test_the_curve_bends_where_streams_begin_to_cost():
+    _, points = search(passes(lambda n: max(8, n)), most=64)
+    assert bend(points) == 8
+
+
+def test_a_real_engine_serves_some_cameras(model, monkeypatch):
+    monkeypatch.setattr("online_tsm.capacity.ROUNDS", 1)
+    monkeypatch.setattr("online_tsm.capacity.BLOCK", 4)
+    found = capacity(open_engine(model, "onnxruntime", "cpu", 1), pictures(2), most=3)
+    assert found["whole"]["largest"] in range(4)
+    assert [p["streams"] for p in found["whole"]["points"]][:1] == [1]
+    assert all(p["p99_ms"] >= p["median_ms"] > 0 for p in found["whole"]["points"])
+    assert found["network"] is None  # the same thread does both
+
+
+def test_a_size_keeps_what_is_seen():
+    assert at_size(REFERENCE, (112, 112)) == {"input_size": [112, 112], "resize_side": 128}
+    card = REFERENCE.replace(**at_size(REFERENCE, (128, 128)))
+    assert kept_box(card, 480, 640) == pytest.approx(kept_box(REFERENCE, 480, 640), abs=3)
+
+
+def test_sizes_are_timed_side_by_side(model, monkeypatch, tmp_path):
+    monkeypatch.setenv("ONLINE_TSM_CACHE", str(tmp_path))
+    plan = Plan(pictures(2), [1], [1], [("onnxruntime", "cpu", "fp32")], [], 1, 2, False)
+    small, large = measure_sizes(model, [(32, 32), (64, 96)], plan)
+    assert (small["input_size"], large["input_size"]) == ([32, 32], [64, 96])
+    assert 4 < large["macs"] / small["macs"] < 8
+    assert small["hot"]["frames"] == 2
+
+
 # The report.
 
 
@@ -221,6 +284,26 @@ def test_the_table_names_every_row_and_the_json_gives_it_back(report, tmp_path):
     new = json.loads(path.read_text())
     new["networks"][0]["rows"][0]["hot"]["median_ms"] *= 1.5
     assert "+50 %" in changes(report, new)
+
+
+def test_the_table_tells_sizes_with_their_accuracy_and_cameras(report):
+    row = {"input_size": [32, 48], "precision": "fp32", "engine": "torch"}
+    hot = report["networks"][0]["rows"][0]["hot"]
+    judged = {**row, "engine": "onnxruntime", "agreement": None,
+              "top1": {"value": 0.612, "low": 0.5, "high": 0.7}}
+    report["sizes"] = [{**row, "name": "32 x 48, torch", "macs": 5e6, "hot": hot, "paced": None}]
+    report["accuracy"] = {"set": "people", "clips": 9, "rows": [
+        judged, {**judged, "precision": "bf16", "engine": "openvino", "agreement": 0.99,
+                 "top1": {"value": 1.0, "low": None, "high": None}}]}
+    report["capacity"] = [{"engine": "torch", "device": "cuda", "precision": "fp16", "threads": 1,
+                           "whole": {"largest": 80, "bend": 4, "points": []},
+                           "network": {"largest": 900, "bend": 64, "points": []}}]
+    lines = table(report).splitlines()
+    assert next(line for line in lines if line.startswith("32 x 48, torch")).endswith("61.2%")
+    assert "61.2% [50.0%, 70.0%]" in table(report)
+    assert "decides as float32 on 99.00% of frames" in table(report)
+    assert any("80 (the curve bends at 4); the network alone 900, bends at 64" in line
+               for line in lines)
 
 
 def test_the_plot_is_drawn(report, tmp_path):
