@@ -1,0 +1,74 @@
+"""Somebody who teaches: frames of the sample video fed to a session, keys, finished recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from app.teach import Session
+from app.teach_requests import Keep
+from online_tsm.recordings import Recording
+
+SAMPLE = Path(__file__).parents[2] / "app" / "sample.mp4"
+RATE = 25.0
+
+
+@cache
+def sample_frames() -> list[np.ndarray]:
+    """The first seven seconds of the sample: rest, Swiping Left at 2.1 to 4.1 s, Swiping Right."""
+    video = cv2.VideoCapture(str(SAMPLE))
+    return [video.read()[1] for _ in range(int(7 * RATE))]
+
+
+class User:
+    """Sits in front of a session's camera. `seconds` is where in the sample he is."""
+
+    def __init__(self, session: Session, seconds: float = 0.0) -> None:
+        self.session = session
+        self.seconds = seconds
+        self.clock = 100.0
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            assert self.session.key(key), f"{key} means nothing in the step {self.session.step}"
+
+    def type(self, text: str) -> None:
+        self.press(*("space" if letter == " " else letter for letter in text))
+
+    def sit(self, seconds: float, rate: float = RATE) -> None:
+        """Goes on for so long; the sample plays, over and over."""
+        frames = sample_frames()
+        for _ in range(round(seconds * rate)):
+            self.session.frame(frames[int(self.seconds * RATE) % len(frames)], self.clock)
+            self.clock += 1 / rate
+            self.seconds += 1 / rate
+
+    def until(self, step: str, patience_s: float = 20.0) -> None:
+        for _ in range(int(patience_s * RATE)):
+            if self.session.step == step:
+                return
+            self.sit(1 / RATE)
+        raise AssertionError(f"the step is {self.session.step} still, not {step}")
+
+    def record(self) -> Keep:
+        """From the countdown until there is something to keep."""
+        self.until("record")
+        self.until("examine")
+        (request,) = self.session.take_requests()
+        assert isinstance(request, Keep)
+        return request
+
+
+def recorded(label: str, count: int = 1, *, background: bool = False) -> list[Recording]:
+    """Recordings as a list of them has it; their files are not there."""
+    return [Recording(Path(label) / f"{number}.avi", label, background, np.arange(75) / RATE,
+                      None if background else (1.0, 2.0), RATE, False,
+                      f"2026-11-22T20:1{number}:00+00:00") for number in range(count)]
+
+
+def labels_of(session: Session) -> Iterable[str]:
+    return [choice.label for choice in session.choices]
