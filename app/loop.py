@@ -12,9 +12,8 @@ from collections import deque
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from app.feed import timed, with_progress
+from app.feed import say_above, timed, with_progress
 from app.keys import command_of
 from app.outputs import STDOUT
 from app.overlay import Overlay
@@ -125,8 +124,7 @@ class Demo:
         self._sinks.write(frame, prediction)
         if self._window is None and self._settings.events != STDOUT:
             for event in prediction.events:
-                tqdm.write(f"{event.time:8.2f} s  {event.label}  {event.confidence:.0%}",
-                           file=sys.stderr)
+                say_above(f"{event.time:8.2f} s  {event.label}  {event.confidence:.0%}")
         self._tell(source.status or self._slow_camera())
         recording = self._sinks.recording  # before a key may change it: the picture is made for it
         if self._window is not None or recording:

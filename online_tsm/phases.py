@@ -14,7 +14,6 @@ later than that, the one nearest to one period takes it.
 from __future__ import annotations
 
 import logging
-import statistics
 from collections import deque
 from dataclasses import dataclass
 
@@ -121,7 +120,8 @@ class PhaseClock:
             return time, True
         if interval <= 0:
             return self._times[-1], False
-        usual = statistics.median(self._intervals) if self._intervals else FIRST_GAP_S / GAP
+        usual = (sorted(self._intervals)[len(self._intervals) // 2] if self._intervals
+                 else FIRST_GAP_S / GAP)
         self._intervals.append(interval)
         return time, interval > GAP * max(self.period, usual) + EPSILON_S
 

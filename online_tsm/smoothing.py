@@ -24,7 +24,7 @@ class SmoothingHead:
 
     def __init__(self, card: ModelCard) -> None:
         self._constants = card.smoothing
-        self._masked = np.isin(card.labels, card.smoothing.disabled)
+        self._masked = np.array([label in card.smoothing.disabled for label in card.labels])
         self._votes: deque[tuple[float, NDArray[np.float32]]] = deque(maxlen=MAX_VOTES)
 
     def reset(self) -> None:

@@ -7,13 +7,18 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "onnx", "openvino", "PIL", "matplotlib", "urllib.request", "http.client", "ssl")
+HEAVY = ("torch", "onnx", "openvino", "PIL", "matplotlib", "urllib.request", "http.client", "ssl",
+         "tqdm", "numpy.ma", "statistics")
 START = f"""
 import sys
 import run_demo
 from app import command, settings
+from models.checkpoints import DEFAULT_MODEL
 from online_tsm.engine import open_engine
-open_engine("mobilenet_v2_interim", "onnxruntime", "cpu")
+from online_tsm.stream import Stream
+import numpy as np
+engine = open_engine(DEFAULT_MODEL, "onnxruntime", "cpu")
+Stream(engine).step(np.zeros((48, 64, 3), np.uint8), 0.0)
 print([name for name in {HEAVY} if name in sys.modules])
 """
 
