@@ -58,7 +58,7 @@ def run(flags: argparse.Namespace, started: float) -> int:
     elif flags.list_recordings:
         say(f"recordings in {teach_dir(settings)}")
         print("\n".join(listing(teach_dir(settings))))
-    elif flags.delete_recording:
+    elif flags.delete_recording is not None:
         say(delete(teach_dir(settings), flags.delete_recording))
     else:
         demo(settings, started)

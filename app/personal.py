@@ -6,8 +6,9 @@ from pathlib import Path
 
 from app.settings import Settings
 from models.card import CardError, ModelCard
-from models.checkpoints import DEFAULT_MODEL, read_card
+from models.checkpoints import DEFAULT_MODEL, read_card, resolve
 from models.errors import CheckpointError
+from online_tsm.graphs import file_digest
 from online_tsm.recordings import (
     Recording,
     RecordingError,
@@ -38,17 +39,25 @@ def model_to_open(settings: Settings) -> tuple[str, str]:
     if settings.labels_file or settings.card_file:
         return asked, f"{path} is not used: it has labels of its own, and others were given"
     try:
-        taught, shipped = parent_of(read_card(path)), read_card(asked).name
-    except (CardError, CheckpointError) as error:
+        taught, digest = parent_of(read_card(path))
+        shipped, file = read_card(asked).name, resolve(asked)
+        same = digest == file_digest(file)
+    except (CardError, CheckpointError, OSError) as error:
         return asked, f"{path} is not used: {error}"
     if taught != shipped:
         return asked, f"{path} is not used: it was taught on {taught or 'another model'}"
+    if not same:
+        return asked, (f"{path} is not used: {shipped} has other weights now; learn again from the "
+                       "recordings (key t, then l)")
     return str(path), f"your taught model is in use: {path} (--personal off leaves it out)"
 
 
-def parent_of(card: ModelCard) -> str:
-    """The name of the model that a personal one was taught on; "" where its card says nothing."""
-    return str(card.measured.get("parent", ""))
+def parent_of(card: ModelCard) -> tuple[str, str]:
+    """Name and SHA-256 of the model that a personal one was taught on; "" where its card says
+    nothing of them."""
+    teaching = card.measured.get("teaching")
+    said = teaching if isinstance(teaching, dict) else {}
+    return str(said.get("parent", "")), str(said.get("parent sha256", ""))
 
 
 def listing(folder: Path) -> list[str]:
@@ -105,4 +114,4 @@ def _about(path: Path) -> str:
         card = read_card(path)
     except (CardError, CheckpointError) as error:
         return f"cannot be used: {error}"
-    return f"{len(card.labels)} labels, taught on {parent_of(card) or 'another model'}"
+    return f"{len(card.labels)} labels, taught on {parent_of(card)[0] or 'another model'}"

@@ -173,12 +173,13 @@ class Teaching:
         except _UNUSABLE as error:
             self._tell(f"what was learned cannot be opened: {error}")
             return None
-        new = [label for label in stream.card.labels if label not in self._card.labels]
+        said = stream.card.measured.get("teaching", {})
         self._card = stream.card
         if self._session is not None:
             self._session.taught(stream.card)
-        self._tell(f"the taught model is in use now{': ' if new else ''}{', '.join(new)}; "
-                   f"report in {self._folder / REPORT}")
+        new = "".join(f", with {label}" for label in said.get("added", []))
+        self._tell(". ".join([f"the taught model is in use now{new}; report in "
+                              f"{self._folder / REPORT}", *said.get("advice", [])]))
         return stream
 
     def _tell(self, words: str) -> None:
