@@ -65,6 +65,17 @@ class Report:
                                         for label, (a, b, c) in rows.items())]
         self.values[f"{key}, by class"] = rows
 
+    def side_by_side(self) -> None:
+        """One table of all single-clip accuracies, those of other recognisers among them."""
+        rows = {title: value for title, value in self.values.items()
+                if isinstance(value, dict) and "top-1" in value}
+        if len(rows) < 2:
+            return
+        self.lines += ["", f"{'side by side':50} {'n':>5} {'top-1':>20} {'top-3':>20}"]
+        for title, value in rows.items():
+            told = [str(Figure(**value[name])).split(" (n")[0] for name in ("top-1", "top-3")]
+            self.lines.append(f"  {title:48} {value['top-1']['n']:5} {told[0]:>20} {told[1]:>20}")
+
     def write(self) -> None:
         self.out.mkdir(parents=True, exist_ok=True)
         text = "\n".join(self.lines).strip() + "\n"
@@ -77,8 +88,9 @@ def report_clips(report: Report, answers: Sequence[Answer], card: ModelCard, tit
     report.table(title, clip_figures(answers), title)
     report.counts("class: clips, right, right among three", by_class(answers), title)
     name = "".join(letter if letter.isalnum() else "_" for letter in title)
-    plot_confusion(report.out / f"confusion_{name}.png", confusion(answers, card), card.labels,
-                   title)
+    counts, picture = confusion(answers, card), f"confusion_{name}.png"
+    plot_confusion(report.out / picture, counts, card.labels, title)
+    report.values[f"{title}, confusion"] = {"picture": picture, "counts": counts.tolist()}
 
 
 @dataclass(frozen=True)
@@ -109,6 +121,7 @@ def report_streams(report: Report, subject: Subject, clips: Sequence[Clip], *, p
     minutes = sum(case.duration_s for case in cases) / 60
     report.table(f"{title}, {len(cases)} streams, {minutes:.1f} minutes", stream_figures(cases),
                  title)
+    report.values[f"{title}, minutes"] = minutes
     report.counts("gesture: found, invented, missed", class_counts(cases), title)
     report.values[f"{title}, events"] = {
         r.name: [{"label": e.label, "time": round(e.time, 3), "confidence": round(e.confidence, 3)}
@@ -123,7 +136,9 @@ def evaluate(args: argparse.Namespace) -> Report:
     report = Report(args.out)
     report.lines.append(f"model {card.name}, {len(card.labels)} labels, {len(left_out)} left out: "
                         f"{', '.join(left_out) or 'none'}")
-    report.values |= {"model": card.name, "left out": list(left_out)}
+    report.values |= {"model": card.name, "left out": list(left_out), "labels": list(card.labels),
+                      "set": args.name or args.out.name,
+                      "others": [name for name, _ in args.compare]}
     if args.clips:
         on_clips(report, subject, args)
     if args.video:
@@ -139,6 +154,10 @@ def evaluate(args: argparse.Namespace) -> Report:
                              f"rendered clips, {title}")
                 report_streams(report, subject, part, padded=True,
                                title=f"rendered streams, {title}")
+                for name, table in args.compare:
+                    report_clips(report, read_answers(Path(table), part), card,
+                                 f"rendered clips, {title}: {name}")
+    report.side_by_side()
     return report
 
 
@@ -204,14 +223,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--deny", nargs="+", default=[], metavar="LABEL")
     parser.add_argument("--engine", choices=("auto", "onnxruntime", "torch"), default="auto")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--name", help="what the reports call these clips")
     parser.add_argument("--out", type=Path, default=Path("runs/evaluation"))
     args = parser.parse_args(argv)
     if not (args.clips or args.video or args.shards):
         parser.error("nothing to evaluate on; give --clips, --video with --events, or --shards")
     if bool(args.video) != bool(args.events):
         parser.error("--video and --events belong together")
-    if args.compare and not args.clips:
-        parser.error("--compare needs --clips")
+    if args.compare and not (args.clips or args.shards):
+        parser.error("--compare needs --clips or --shards")
     logging.basicConfig(level=logging.WARNING)
     try:
         report = evaluate(args)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
-from toy_shards import LABELS, write_shard
+import torch
+from toy_shards import LABELS, picture, write_shard
 
 from models.card import ModelCard
+from models.checkpoints import save_model
+from models.network import OnlineNetwork
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +32,29 @@ def toy_card() -> ModelCard:
         mirrored_pairs=(("left", "right"),), input_size=(24, 32), resize="whole-frame",
         filter="area", mean=(0.5,) * 3, std=(0.5,) * 3, width_multiplier=0.25, frame_rate=5.0,
         warmup_steps=2)
+
+
+@pytest.fixture
+def model(tmp_path: Path, tiny_network: OnlineNetwork, toy_card: ModelCard) -> Path:
+    """A random network that hardly ever says "nothing", and a card that lets it speak."""
+    path = tmp_path / "toy.safetensors"
+    with torch.no_grad():
+        tiny_network.get_parameter("classifier.bias")[LABELS.index("nothing")] -= 8
+    eager = {"rise": 0.3, "fall": 0.2, "margin": 0.0, "window_s": 0.2}
+    save_model(tiny_network, toy_card.replace(smoothing=eager), path)
+    return path
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    """Two clips with a labels.csv, and a long video of them with an event list."""
+    colour = np.array([200, 220, 240])
+    for label in ("left", "right"):
+        video = cv2.VideoWriter(str(tmp_path / f"{label}.avi"),
+                                cv2.VideoWriter_fourcc(*"MJPG"), 12, (32, 24))
+        for number in range(36):
+            video.write(picture(label, number / 12, colour))
+        video.release()
+    (tmp_path / "labels.csv").write_text("file,label,note\nleft.avi,left,x\nright.avi,right,y\n")
+    (tmp_path / "events.csv").write_text("label,start,end,happened\nleft,0.8,2.5,1.9\n")
+    return tmp_path

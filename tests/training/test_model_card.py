@@ -1,0 +1,131 @@
+"""The page of a model: every figure on it is read from a file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from toy_shards import LABELS, toy_recipe
+
+from models.checkpoints import read_card
+from training.evaluate import main as evaluate
+from training.evaluations import read_evaluation
+from training.model_card import main
+
+
+@pytest.fixture
+def evaluation(model: Path, videos: Path, shards: Path, tmp_path: Path,
+               tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What was measured of the toy model: two clips with another recogniser, and shards."""
+    out = tmp_path_factory.getbasetemp() / "measured"
+    if not out.exists():  # it takes seconds
+        answers = videos / "other.csv"
+        answers.write_text("file,first,second,third\nleft.avi,left,stop,right\n"
+                           "right.avi,stop,nothing,right\n")
+        common = ["--model", str(model), "--engine", "torch"]
+        assert evaluate([*common, "--clips", str(videos / "labels.csv"), "--out",
+                         str(out / "clips"), "--name", "two clips",
+                         "--compare", "another", str(answers)]) == 0
+        assert evaluate([*common, "--shards", str(shards / "heldout"), "--most", "4", "--out",
+                         str(out / "shards"), "--name", "toy people"]) == 0
+    return shutil.copytree(out, tmp_path / "measured")
+
+
+def rows_of(page: str, title: str) -> list[list[str]]:
+    """The cells of the table under a title."""
+    part = page.partition(f"## {title}\n")[2].partition("\n## ")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")]
+            for line in part.splitlines() if line.startswith("|")][2:]
+
+
+def test_the_page_says_what_was_measured(model: Path, evaluation: Path, tmp_path: Path) -> None:
+    out, notes = tmp_path / "docs" / "model.md", tmp_path / "notes.md"
+    notes.write_text("The target was missed by much.\n")
+    assert main([str(model), "--evaluation", str(evaluation / "clips"), str(evaluation / "shards"),
+                 "--out", str(out), "--notes", str(notes)]) == 0
+    page = out.read_text()
+    said = json.loads((evaluation / "shards" / "evaluation.json").read_text())
+    clips = rows_of(page, "Single clips")
+    assert {row[1].split(":")[0] for row in clips} == {"two clips", "toy people"}
+    assert [row[2] for row in clips].count("another") == 1
+    seen = next(row for row in clips if row[1].endswith("seen styles") and "un" not in row[1])
+    figure = said["rendered clips, seen styles"]["top-3"]
+    assert seen[3] == str(figure["n"])
+    assert seen[5] == (f"{100 * figure['value']:.0f} % ({100 * figure['low']:.0f} to "
+                       f"{100 * figure['high']:.0f})")
+    streams = rows_of(page, "As a stream")
+    assert len(streams) == 2  # seen and unseen styles
+    assert float(streams[0][2]) == pytest.approx(said["rendered streams, seen styles, minutes"],
+                                                 abs=0.05)
+    classes = rows_of(page, "Class by class")
+    assert [row[0] for row in classes] == list(LABELS)
+    assert classes[LABELS.index("nothing")][1] == "rest"
+    assert classes[0][1] == "0.30"  # the card's own threshold
+    assert "The target was missed by much." in page
+    assert "guided the choreography" in page
+    assert str(tmp_path) not in page
+    pictures = sorted(path.name for path in out.parent.glob("*.png"))
+    assert len(pictures) == 3  # clips, seen, unseen; not the other recogniser's
+    assert all(f"]({name})" in page for name in pictures)
+
+
+def test_weak_classes_and_confusions_are_named(model: Path, evaluation: Path, tmp_path: Path
+                                               ) -> None:
+    path, out = evaluation / "clips" / "evaluation.json", tmp_path / "model.md"
+    said = json.loads(path.read_text())
+    title = next(key.removesuffix(", confusion") for key in said
+                 if key.startswith("clips: mean") and key.endswith(", confusion"))
+    said[f"{title}, by class"] = {"left": [9, 2, 5], "right": [9, 8, 9]}
+    said[f"{title}, confusion"]["counts"] = [[2, 7, 0, 0], [0, 8, 1, 0], [0] * 4, [0] * 4]
+    path.write_text(json.dumps(said))
+    assert main([str(model), "--evaluation", str(evaluation / "clips"), "--out", str(out)]) == 0
+    weak = out.read_text().partition("## What it is bad at")[2].partition("##")[0]
+    assert "half the time: left (2 of 9)." in weak
+    assert "often confused: left taken for right (7 of 9)." in weak  # once is not often
+    assert "says nothing of them: stop, nothing." in weak
+
+
+def test_the_commands_that_made_it_come_from_recipe_and_sets(
+        model: Path, evaluation: Path, tmp_path: Path) -> None:
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "model.md"
+    for name, split in (("train", "train"), ("heldout", "heldout")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "shard-00000.npz").touch()
+        told = {"clips": 90, "seed": 4, "split": split, "draft": split == "train"}
+        (tmp_path / name / "set.json").write_text(json.dumps(told))
+    recipe.write_text(yaml.safe_dump(toy_recipe(tmp_path)))
+    words = [str(model), "--evaluation", str(evaluation / "clips"), "--out", str(out),
+             "--recipe", str(recipe)]
+    assert main(words) == 0
+    page = out.read_text()
+    assert ("training.synthesize render --out train --clips 32 --seed 4 --split train --draft\n"
+            in page), "one shard of 32 is there"
+    assert "training.synthesize render --out heldout --clips 32 --seed 4 --split heldout\n" in page
+    assert "training.train recipe.yaml" in page
+    assert "path: train" in page
+    assert str(tmp_path) not in page
+    (tmp_path / "train" / "set.json").unlink()
+    assert main(words) == 2
+
+
+def test_what_cannot_be_read_is_a_sentence(model: Path, evaluation: Path, tmp_path: Path,
+                                           capsys: pytest.CaptureFixture[str]) -> None:
+    out = ["--out", str(tmp_path / "model.md")]
+    assert main([str(model), "--evaluation", str(tmp_path), *out]) == 2
+    assert "run training.evaluate again" in capsys.readouterr().err
+    path = evaluation / "clips" / "evaluation.json"
+    path.write_text(path.read_text().replace('"toy"', '"other"'))
+    assert main([str(model), "--evaluation", str(path.parent), *out]) == 2
+    assert "not of 'toy'" in capsys.readouterr().err
+    assert main([str(tmp_path / "none.safetensors"), "--evaluation", str(path.parent), *out]) == 2
+
+
+def test_letters_go_on_over_evaluations(model: Path, evaluation: Path) -> None:
+    card = read_card(model)
+    first = read_evaluation(evaluation / "clips", card, 0)
+    assert [m.letter for m in first] == ["A", "B", "C", "D"]
+    assert [m.own for m in first] == [True, True, True, False]
+    assert read_evaluation(evaluation / "shards", card, 25)[1].letter == "AA"

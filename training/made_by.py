@@ -1,0 +1,46 @@
+"""The commands that make a model again, from its recipe and the sets that it names."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from training.events_file import DataError
+from training.recipe import SourceOptions, read_recipe
+from training.synthesis.plan import CLIPS_A_SHARD
+
+SET_FILE = "set.json"  # what training.synthesize writes into the folder of a set
+
+
+def commands(recipe: Path) -> list[str]:
+    """One line a command. Folders go by their last name: where they lay is nobody's business.
+
+    Raises RecipeError for a recipe that cannot be read, DataError for a set that cannot.
+    """
+    said = read_recipe(recipe)
+    sets = [_rendered(source) for source in (*said.train, *said.held_out)
+            if source.kind == "shards"]
+    held = next((Path(s.path).name for s in said.held_out if s.kind == "shards"), "HELD_OUT")
+    model = f"{Path(said.out).name}/best.safetensors"
+    return ["python -m training.synthesize fetch", *sets,
+            f"python -m training.train {recipe.name}",
+            f"python -m training.thresholds --model {model} --shards {held} --out MODEL"]
+
+
+def shown(recipe: Path) -> str:
+    """The recipe's text with its folders by their last names."""
+    return re.sub(r"(?<![\w.])(?:/[\w.-]+)+/([\w.-]+)", r"\1", recipe.read_text()).strip()
+
+
+def _rendered(source: SourceOptions) -> str:
+    path = Path(source.path) / SET_FILE
+    try:
+        told = json.loads(path.read_text())
+        there = CLIPS_A_SHARD * len(list(path.parent.glob("shard-*.npz")))
+        words = [f"python -m training.synthesize render --out {Path(source.path).name}",
+                 f"--clips {min(told['clips'], there)} --seed {told['seed']}",
+                 f"--split {told['split']}"]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} does not say how its set was rendered ({error!r})") from error
+    return " ".join([*words, *(["--draft"] if told.get("draft") else [])])
