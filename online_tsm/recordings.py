@@ -40,8 +40,8 @@ RESERVED = ("report", "con", "prn", "aux", "nul")  # no names for folders of rec
 LONGEST_LABEL = 60  # letters
 QUALITY = 95  # of the MJPG: decisions on it are those on the frames (docs/teach.md)
 SHORTER_SIDE = 480  # pixels; larger frames are kept smaller, for no network here sees as much
-SHORTEST_S, SHORTEST_BACKGROUND_S = 0.8, 4.0
-LOWEST_RATE = 8.0  # frames a second
+SHORTEST_S, SHORTEST_BACKGROUND_S = 0.8, 3.0
+LOWEST_RATE = 6.5  # frames a second
 LONGEST_PAUSE_S = 0.5  # between two frames
 DARK = 35  # grey level of 255; a picture whose lightest tenth is below it is too dark
 LEAST_MOTION = 4.0  # of the liveliest moment, in units of the clip's own unrest (see stroke.py)
@@ -208,7 +208,7 @@ def refusal(images: Sequence[Image], times: Seconds, *, background: bool = False
         return f"The clip is too short: {seconds:.1f} s, at least {shortest:g} s are needed."
     rate, pause = (len(times) - 1) / seconds, float(np.diff(np.asarray(times, float)).max())
     if rate < LOWEST_RATE:
-        return (f"The camera gave only {rate:.0f} frames a second, at least {LOWEST_RATE:g} are "
+        return (f"The camera gave only {rate:.1f} frames a second, at least {LOWEST_RATE:g} are "
                 "needed: more light, or a smaller picture, makes most cameras faster.")
     if pause > LONGEST_PAUSE_S:
         return f"The camera stood still for {pause:.1f} s; close other programs and try again."

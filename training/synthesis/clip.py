@@ -101,19 +101,22 @@ class Studio:
         gestures: list[tuple[Gesture, Style, str]],
         seed: int,
         rate_fps: float | None = None,
+        setting: int | None = None,
     ) -> Clip:
         """Render one clip: the gestures one after the other, idle time around them.
 
         gestures: with each its style and performing hand ("L" or "R"). rate_fps: frames a second
-        instead of the rate the camera would have.
+        instead of the rate the camera would have. setting: seed of camera, light and room, which
+        the clips of one sitting share.
         """
         rng = np.random.default_rng(seed)
         own = np.random.default_rng(person.seed + 7)
+        stage = rng if setting is None else np.random.default_rng(setting)
         figure = self.show(person, held_thing(gestures))
         rest = draw_pose(self.rests[int(rng.integers(len(self.rests)))], rng)
         performances, seconds = _schedule(gestures, rest, rng, self.draft)
         rate_fps = DRAFT_RATE_FPS if self.draft else rate_fps
-        camera_kind = webcam.draw_webcam(own, rng)
+        camera_kind = webcam.draw_webcam(own, stage)
         if rate_fps is not None:
             camera_kind = replace(camera_kind, rate_fps=rate_fps)
         times = webcam.frame_times(camera_kind, seconds, rng)
@@ -122,10 +125,10 @@ class Studio:
             figure, performances, rest, manner, times=times, shutter=camera_kind.shutter_s
         )
         watched = watched_palms(performances, palms, times)
-        camera = place_camera(figure.skeleton, watched, self.width, self.height, rng)
-        room = rooms.backdrop(rng, person.split, self.width, self.height, self.cache)
+        camera = place_camera(figure.skeleton, watched, self.width, self.height, stage)
+        room = rooms.backdrop(stage, person.split, self.width, self.height, self.cache)
         self.renderer.set_backdrop(room)
-        self.renderer.set_scene(camera, webcam.draw_light(rng))
+        self.renderer.set_scene(camera, webcam.draw_light(stage))
         self.renderer.set_poses(matrices)
         clean = self._blurred(index, self.in_picture(camera, palms))
         frames = webcam.spoil(clean[..., :3], camera_kind, rng)

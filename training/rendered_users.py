@@ -1,0 +1,115 @@
+"""Rendered people as users: each sits in one room to teach and in another one to be judged.
+
+A user has habits: one style and one hand for each gesture, in both rooms.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from training.synthesis.assets import SynthesisError
+from training.synthesis.bake import ensure_baked
+from training.synthesis.cast import Person, people
+from training.synthesis.clip import Clip, Studio, choose
+from training.synthesis.language import (
+    COMMON_FILE,
+    GESTURES_FOLDER,
+    Gesture,
+    Style,
+    load_gesture,
+    load_gestures,
+    resting_poses,
+)
+from training.synthesis.plan import CLIPS_A_SHARD
+from training.synthesis.shards import shard_path, write_shard
+
+TAUGHT_FOLDER = Path(__file__).parent / "gestures_taught"
+Job = tuple[int, tuple[Gesture, Style, str]]  # a seed; gesture, style and hand
+Room = Literal["teach", "test"]
+ROOMS: tuple[Room, Room] = ("teach", "test")
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How many clips of each kind a user makes in each room: of each new gesture, of each that
+    the network knows, and of background."""
+
+    new: int
+    known: int
+    background: int
+
+
+def new_gestures(folder: Path = TAUGHT_FOLDER) -> dict[str, Gesture]:
+    """The gestures that only teaching can bring, by label. Raises SynthesisError."""
+    paths = [path for path in sorted(folder.glob("*.yaml")) if path.name != COMMON_FILE]
+    gestures = [load_gesture(path, GESTURES_FOLDER / COMMON_FILE) for path in paths]
+    return {gesture.label: gesture for gesture in gestures}
+
+
+def render_users(out: Path, cache: Path, users: list[Person], amounts: dict[Room, Amounts], *,
+                 seed: int = 0, device: int = 0,
+                 told: Callable[[str], None] = lambda _: None) -> None:
+    """Renders what `out` lacks: `out`/USER/ROOM/shard-*.npz. Raises SynthesisError."""
+    ensure_baked(cache, tuple(users))
+    new, known = new_gestures(), load_gestures()
+    studio: Studio | None = None
+    for user in users:
+        for room in ROOMS:
+            jobs = performances(user, room, amounts[room], new=new, known=known,
+                                seed=seed)
+            for number, first in enumerate(range(0, len(jobs), CLIPS_A_SHARD)):
+                path = shard_path(out / user.name / room, number)
+                if path.exists():
+                    continue
+                studio = studio or Studio(cache, resting_poses(), device)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                setting = _seed(seed, user.name, room)
+                clips: list[Clip] = [
+                    studio.clip(user, [performed], clip_seed, setting=setting)
+                    for clip_seed, performed in jobs[first:first + CLIPS_A_SHARD]]
+                write_shard(path, clips)
+                told(f"{user.name} {room}: {first + len(clips)} of {len(jobs)} clips")
+
+
+def cast_of(split: str, numbers: list[int]) -> list[Person]:
+    """Users by their numbers in the cast. Raises SynthesisError."""
+    cast = people(split)
+    for number in numbers:
+        if not 0 <= number < len(cast):
+            raise SynthesisError(f"the cast of {split!r} has people 0 to {len(cast) - 1}, not "
+                                 f"{number}")
+    return [cast[number] for number in numbers]
+
+
+def performances(user: Person, room: Room, amounts: Amounts, *,
+                 new: dict[str, Gesture], known: dict[str, Gesture], seed: int) -> list[Job]:
+    """What the user performs in a room, in order: a clip's seed, and gesture, style and hand.
+
+    Of background every style comes in turn; a gesture keeps the user's own style.
+    """
+    jobs = []
+    every = {**new, **known}
+    for label, gesture in sorted(every.items()):
+        habit = np.random.default_rng(_seed(seed, user.name, label))
+        own = choose(habit, gesture, every, user.split)
+        count = (amounts.background if gesture.background
+                 else amounts.new if label in new else amounts.known)
+        for number in range(count):
+            style = own[1]
+            if gesture.background:
+                turn = number + (len(gesture.styles) // 2 if room == "test" else 0)
+                style = gesture.styles[turn % len(gesture.styles)]
+            jobs.append((_seed(seed, user.name, label, room, number), (own[0], style, own[2])))
+    return jobs
+
+
+def _seed(*parts: object) -> int:
+    """The same number for the same parts, on every machine."""
+    digest = hashlib.sha256(repr(parts).encode()).digest()
+    return int.from_bytes(digest[:7], "little")
