@@ -26,6 +26,7 @@ from models.card import CardError
 from models.checkpoints import DEFAULT_MODEL, CheckpointError, read_card, resolve
 from online_tsm import fresh, quiet, suggestion
 from online_tsm.anchors import REFERENCE, reference_model
+from online_tsm.benchmark_page import fill
 from online_tsm.benchmark_report import BenchmarkError, changes, read_report, table
 from online_tsm.capacity import capacity
 from online_tsm.engine import EngineError, EngineName, open_engine
@@ -150,7 +151,10 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    args = _parser().parse_args(arguments)
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    if args.pages and not args.json:
+        parser.error("--pages needs --json: pages say which report their figures are from")
     try:
         old = read_report(args.compare) if args.compare else None
         report = run(args)
@@ -158,7 +162,10 @@ def main(arguments: list[str] | None = None) -> int:
         if old is not None:
             print(changes(old, report))
         if args.json:
+            args.json.parent.mkdir(parents=True, exist_ok=True)
             args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            for page in args.pages:
+                fill(page, report, args.json.name)
         if args.plot:
             _plot(report, args.plot)
         if args.suggest:
@@ -223,6 +230,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--cold-starts", type=int, default=COLD_STARTS, metavar="N",
         help="fresh processes of each engine; 0: none")
     add("--json", type=Path, metavar="FILE", help="write the report")
+    add("--pages", type=Path, nargs="+", default=[], metavar="FILE.md",
+        help="write the figures into these pages, where they have a place for them "
+             "(see online_tsm/benchmark_page.py)")
     add("--plot", type=Path, metavar="FILE", help="draw the report")
     add("--compare", type=Path, metavar="OLD.json", help="show what changed since a report")
     add("--suggest", action="store_true",

@@ -2,29 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
+from online_tsm.benchmark_report import accuracy_of
+from online_tsm.rounds import PERIOD_S
+
 STAGES = {"preprocess": "#8da0cb", "network": "#66c2a5", "smoothing": "#fc8d62"}
 ROW_INCHES, WIDTH_INCHES = 0.36, 11
+EXTRA_ROWS = 10  # as high as so many rows
 
 
 def draw(report: Mapping[str, Any], path: Path) -> None:
-    """Writes the picture (format by the suffix): one panel a network. Raises OSError and
-    ValueError."""
+    """Writes the picture (format by the suffix): a panel a network, and one each for accuracy
+    against time and for many cameras, where these were measured. Raises OSError and ValueError."""
     networks = report["networks"]
+    judged = [(row, found) for row in report.get("sizes") or []
+              if (found := accuracy_of(report, row)) is not None]
+    served = report.get("capacity") or []
     rows = [len(network["rows"]) + 2 for network in networks]
-    figure = Figure(figsize=(WIDTH_INCHES, ROW_INCHES * sum(rows) + 1.5), layout="constrained")
-    panels = figure.subplots(len(networks), 1, squeeze=False, height_ratios=rows)[:, 0]
-    for panel, network in zip(panels, networks, strict=True):
-        _panel(panel, network)
+    heights = rows + [EXTRA_ROWS] * (bool(judged) + bool(served))
+    figure = Figure(figsize=(WIDTH_INCHES, ROW_INCHES * sum(heights) + 1.5), layout="constrained")
+    panels = list(figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0])
+    for network in networks:
+        _panel(panels.pop(0), network)
+    if judged:
+        _sizes(panels.pop(0), judged)
+    if served:
+        _cameras(panels.pop(0), served)
     machine = report["machine"]
     figure.suptitle(f"A frame's time on {machine['cpu']}, {machine['cores']} cores "
                     f"({report['date'][:10]})")
     figure.savefig(path, dpi=120)
+
+
+def _sizes(panel: Any, judged: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
+    """Accuracy with its interval against the time of a frame, a line an engine."""
+    for name in dict.fromkeys(_engine(row) for row, _ in judged):
+        own = sorted(((row["hot"]["median_ms"], row, found["top1"]) for row, found in judged
+                      if _engine(row) == name), key=lambda point: point[0])
+        times, values = [p[0] for p in own], [p[2]["value"] * 100 for p in own]
+        panel.plot(times, values, "o-", label=name)
+        for time, row, top1 in own:
+            if top1["low"] is not None:
+                panel.vlines(time, top1["low"] * 100, top1["high"] * 100, color="grey", lw=0.7)
+            panel.annotate("{} x {}".format(*row["input_size"]), (time, top1["value"] * 100),
+                           xytext=(4, 4), textcoords="offset points", fontsize=7)
+    panel.set_xlabel("ms a frame")
+    panel.set_ylabel("top-1, %")
+    panel.set_title("input sizes", fontsize=10)
+    panel.legend(fontsize=8, loc="lower right")
+
+
+def _cameras(panel: Any, served: Sequence[Mapping[str, Any]]) -> None:
+    """The time of a pass against its streams."""
+    for found in served:
+        for part in ("whole", "network"):
+            if found[part]:
+                points = found[part]["points"]
+                words = _engine(found) + (", network alone" if part == "network" else "")
+                panel.loglog([p["streams"] for p in points], [p["p99_ms"] for p in points], ".-",
+                             label=f"{words}: {found[part]['largest']}")
+    panel.axhline(PERIOD_S * 1e3, color="k", lw=0.7, ls="--")
+    panel.set_xlabel("cameras in one pass, thirty times a second")
+    panel.set_ylabel("p99, ms")
+    panel.set_title("how many are served", fontsize=10)
+    panel.legend(fontsize=8, loc="upper left")
+
+
+def _engine(row: Mapping[str, Any]) -> str:
+    return f"{row['engine']} {row['precision']}, {row['device']}"
 
 
 def _panel(panel: Any, network: Mapping[str, Any]) -> None:

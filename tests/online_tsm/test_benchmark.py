@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import json
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 from seeding import seed_weights
@@ -16,8 +18,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from models.build import build_network
 from models.card import ModelCard
 from models.checkpoints import save_model
-from online_tsm import benchmark, quiet, suggestion
+from online_tsm import benchmark, benchmark_page, quiet, suggestion
 from online_tsm.anchors import REFERENCE, anchors, official_input
+from online_tsm.benchmark_page import KINDS
 from online_tsm.benchmark_report import BenchmarkError, changes, read_report, table
 from online_tsm.capacity import Point, bend, capacity, search
 from online_tsm.engine import open_engine
@@ -27,6 +30,7 @@ from online_tsm.frames import read_frames
 from online_tsm.graphs import file_digest
 from online_tsm.measuring import Plan, measure
 from online_tsm.preprocess import kept_box
+from online_tsm.quantize import _fold
 from online_tsm.roofline import Count, Layer, Peaks, count, least_s
 from online_tsm.rounds import WARM_FRAMES, Block, Candidate, figures, ratio, timed
 from online_tsm.sizes import at_size, measure_sizes
@@ -73,15 +77,27 @@ def report(measured) -> dict:
 # The limit.
 
 
-def test_the_full_width_network_counts_as_published():
-    counted = count(export_network(seed_weights(build_network(REFERENCE)), REFERENCE, "0", 1))
+@pytest.fixture(scope="module")
+def full_width() -> bytes:
+    return export_network(seed_weights(build_network(REFERENCE)), REFERENCE, "0", 1)
+
+
+def test_the_full_width_network_counts_as_published(full_width):
+    counted = count(full_width)
     assert counted.macs == 299_528_832
     assert counted.state == 27_048
-    assert counted.nodes < 700
+    assert counted.nodes <= 419
     kinds = [layer.kind for layer in counted.layers]
     assert (kinds.count("Conv"), kinds.count("Concat"), kinds.count("Gemm")) == (52, 10, 1)
     least = sum(layer.macs for layer in counted.layers if layer.kind == "Conv")
     assert counted.macs - least == 1280 * 27
+
+
+def test_what_is_left_to_run_after_folding(full_width, tmp_path):
+    _fold(full_width, tmp_path / "folded.onnx")  # as every processor's session begins
+    kinds = Counter(node.op_type for node in onnx.load(tmp_path / "folded.onnx").graph.node)
+    assert kinds == {"Conv": 52, "Clip": 35, "Slice": 20, "Concat": 10, "Add": 10,
+                     "ReduceMean": 1, "Gemm": 1}
 
 
 def test_the_roofline_takes_the_longer_of_arithmetic_and_traffic_layer_by_layer():
@@ -286,30 +302,77 @@ def test_the_table_names_every_row_and_the_json_gives_it_back(report, tmp_path):
     assert "+50 %" in changes(report, new)
 
 
-def test_the_table_tells_sizes_with_their_accuracy_and_cameras(report):
-    row = {"input_size": [32, 48], "precision": "fp32", "engine": "torch"}
+@pytest.fixture
+def whole(report) -> dict:
+    """A report with everything in it."""
+    row = {"input_size": [32, 32], "precision": "fp32", "engine": "torch", "device": "cpu"}
     hot = report["networks"][0]["rows"][0]["hot"]
     judged = {**row, "engine": "onnxruntime", "agreement": None,
               "top1": {"value": 0.612, "low": 0.5, "high": 0.7}}
-    report["sizes"] = [{**row, "name": "32 x 48, torch", "macs": 5e6, "hot": hot, "paced": None}]
-    report["accuracy"] = {"set": "people", "clips": 9, "rows": [
-        judged, {**judged, "precision": "bf16", "engine": "openvino", "agreement": 0.99,
-                 "top1": {"value": 1.0, "low": None, "high": None}}]}
-    report["capacity"] = [{"engine": "torch", "device": "cuda", "precision": "fp16", "threads": 1,
-                           "whole": {"largest": 80, "bend": 4, "points": []},
-                           "network": {"largest": 900, "bend": 64, "points": []}}]
-    lines = table(report).splitlines()
-    assert next(line for line in lines if line.startswith("32 x 48, torch")).endswith("61.2%")
-    assert "61.2% [50.0%, 70.0%]" in table(report)
-    assert "decides as float32 on 99.00% of frames" in table(report)
+    points = [{"streams": n, "median_ms": 2.0 * n, "p99_ms": 3.0 * n} for n in (1, 2, 4)]
+    return {
+        **report, "warnings": ["all was quiet"],
+        "sizes": [{**row, "name": "32 x 32, torch", "macs": 5e6, "hot": hot, "paced": hot},
+                  {**row, "name": "64 x 96, torch", "input_size": [64, 96], "macs": 3e7,
+                   "hot": hot, "paced": None}],
+        "accuracy": {"set": "people", "clips": 9, "rows": [
+            judged, {**judged, "precision": "bf16", "engine": "openvino", "agreement": 0.99,
+                     "top1": {"value": 1.0, "low": None, "high": None}}]},
+        "capacity": [{"engine": "torch", "device": "cuda", "precision": "fp16", "threads": 1,
+                      "whole": {"largest": 80, "bend": 4, "points": points},
+                      "network": {"largest": 900, "bend": 64, "points": points}}],
+        "cold_starts": [{"engine": "torch", "device": "cpu", "precision": "fp32",
+                         "median_s": 2.5, "min_s": 2.25, "peak_memory": None}]}
+
+
+def test_the_table_tells_sizes_with_their_accuracy_and_cameras(whole):
+    lines = table(whole).splitlines()
+    assert next(line for line in lines if line.startswith("32 x 32, torch")).endswith("61.2%")
+    assert next(line for line in lines if line.startswith("64 x 96, torch")).endswith(" -")
+    assert "61.2% [50.0%, 70.0%]" in table(whole)
+    assert "decides as float32 on 99.00% of frames" in table(whole)
     assert any("80 (the curve bends at 4); the network alone 900, bends at 64" in line
                for line in lines)
 
 
-def test_the_plot_is_drawn(report, tmp_path):
+def test_pages_get_the_figures_of_their_report(whole, tmp_path, capsys):
+    path, page = tmp_path / "cpu.json", tmp_path / "page.md"
+    path.write_text(json.dumps(whole))
+    kinds = "".join(f"<!-- figures: cpu.json {kind} -->\nold\n<!-- end -->\n" for kind in KINDS)
+    page.write_text(f"before\n{kinds}<!-- figures: gpu.json ratios -->\nkept\n<!-- end -->\nafter")
+    assert benchmark_page.main([str(path), str(page)]) == 0
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("gpu.json ratios -->\nkept\n<!-- end -->\nafter")
+    assert "old" not in text
+    first = whole["networks"][0]["rows"][0]["hot"]["median_ms"]
+    for words in ("| 32 x 32 | (a) eager, official preprocessing |", f"| {first:.2f} |",
+                  "| 61.2% (50.0% to 70.0%) |", "| torch fp16 on CUDA | 80 | 4 | 900 | 64 |",
+                  "| torch fp32 | 2.50 | 2.25 | - |", "all was quiet", "99.00% of frames"):
+        assert words in text
+    benchmark_page.main([str(path), str(page)])
+    assert page.read_text() == text  # and again
+
+
+@pytest.mark.parametrize(("text", "named"), [
+    ("nothing", "no lines <!-- figures: cpu.json ratios -->"),
+    ("<!-- figures: cpu.json speed -->\n<!-- end -->", "unknown figures 'speed'; known: ratios"),
+])
+def test_a_page_without_a_place_for_figures_is_named(whole, tmp_path, capsys, text, named):
+    (tmp_path / "cpu.json").write_text(json.dumps(whole))
+    (tmp_path / "page.md").write_text(text)
+    assert benchmark_page.main([str(tmp_path / "cpu.json"), str(tmp_path / "page.md")]) == 2
+    assert named in capsys.readouterr().err
+    assert (tmp_path / "page.md").read_text() == text
+
+
+def test_the_plot_is_drawn(report, whole, tmp_path):
     from online_tsm.benchmark_plot import draw
     draw(report, tmp_path / "report.png")
-    assert Image.open(tmp_path / "report.png").size[0] > 800
+    draw(whole, tmp_path / "whole.png")
+    few, all_ = (Image.open(tmp_path / f"{name}.png").size for name in ("report", "whole"))
+    assert few[0] == all_[0] > 800
+    assert all_[1] > few[1] + 400  # two panels more
 
 
 def test_the_fastest_faithful_engine_is_suggested(report, tmp_path, monkeypatch):
