@@ -97,8 +97,9 @@ def demo(settings: Settings, started: float) -> None:
         sinks.close()
         if sinks.problem:
             say(f"warning: {sinks.problem}")
-        if loop.frames:
-            _report(loop.report(), settings, sinks if headless else None)
+        report = loop.report()
+        if report.frames or report.warmup_frames:
+            _report(report, settings, sinks if headless else None)
 
 
 def _engine(settings: Settings, model: str | Path) -> Engine:

@@ -104,10 +104,12 @@ class Demo:
     def report(self) -> LatencyReport:
         """What all frames so far took."""
         source = self._source
-        return self._latency.report(
+        report = self._latency.report(
             machine_info(self._engine),
             camera_fps=source.rate if source is not None and source.live else None,
             dropped=source.dropped if source is not None else 0)
+        # A session before the first prediction is no part of a cold start.
+        return dataclasses.replace(report, cold_start_s=None) if self._settings.teach else report
 
     def _process(self, frame: Frame, source: Source) -> None:
         """One frame, from the network to the outputs."""

@@ -36,7 +36,8 @@ class Trainer:
         self._lines: deque[str] = deque(maxlen=_KEPT)
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "training.teach", str(folder), "--model", model,
+            # -P: or a folder `training` where the demo was started would be taken for ours
+            [sys.executable, "-P", "-m", "training.teach", str(folder), "--model", model,
              "--out", str(out), "--report", str(report)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             encoding="utf-8", errors="replace", env={**os.environ, "PYTHONPATH": path},

@@ -178,8 +178,8 @@ class Teaching:
         if self._session is not None:
             self._session.taught(stream.card)
         new = "".join(f", with {label}" for label in said.get("added", []))
-        self._tell(". ".join([f"the taught model is in use now{new}; report in "
-                              f"{self._folder / REPORT}", *said.get("advice", [])]))
+        self.notes.append(f"how well it was learned: {self._folder / REPORT}")
+        self._tell(". ".join([f"the taught model is in use now{new}", *said.get("advice", [])]))
         return stream
 
     def _tell(self, words: str) -> None:

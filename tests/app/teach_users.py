@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from app.teach import Session
-from app.teach_requests import Keep
+from app.teach_requests import Clip, Keep
 from online_tsm.recordings import Recording
 
 SAMPLE = Path(__file__).parents[2] / "app" / "sample.mp4"
@@ -72,3 +72,14 @@ def recorded(label: str, count: int = 1, *, background: bool = False) -> list[Re
 
 def labels_of(session: Session) -> Iterable[str]:
     return [choice.label for choice in session.choices]
+
+
+def clip(label: str = "Knock", moves: bool = True) -> Clip:
+    """Three seconds at 10 frames a second; a bright hand passes by, or nothing moves."""
+    images = []
+    for number in range(31):
+        image = np.full((48, 64, 3), 90, np.uint8)
+        if moves and 10 <= number < 20:
+            image[8:40, 4 * (number - 8):4 * (number - 8) + 16] = 250
+        images.append(image)
+    return Clip(label, label == "background", tuple(images), np.arange(31) / 10)
