@@ -4,6 +4,7 @@ table 6 and section 5.5)."""
 
 from __future__ import annotations
 
+import copy
 import functools
 import time
 from collections import deque
@@ -46,18 +47,19 @@ def reference_model() -> Path:
     return path
 
 
-def anchors(network: OnlineNetwork, card: ModelCard, threads: int, streams: int
-            ) -> list[Candidate]:
+def anchors(network: OnlineNetwork, card: ModelCard, threads: int, streams: int,
+            device: str = "cpu") -> list[Candidate]:
     """The eager step, and the windows both ways and without shift; the windows for one stream."""
+    network = copy.deepcopy(network).to(device)
     prepare = functools.partial(torch.set_num_threads, threads)
 
     def candidate(kind: str, name: str, run: Any) -> Candidate:
-        name = _called(name, threads, streams)
-        return Candidate(name, "torch", threads, streams, run, prepare, anchor=kind)
+        name = _called(name if device == "cpu" else f"{name}, {device}", threads, streams)
+        return Candidate(name, "torch", threads, streams, run, prepare, device=device, anchor=kind)
 
     found = [candidate("eager", "(a) eager, official preprocessing", _Step(network, card, streams))]
     if streams == 1:
-        both = build_network(card.replace(shift={"direction": "both"}))
+        both = build_network(card.replace(shift={"direction": "both"})).to(device)
         both.load_state_dict(network.state_dict())
         found += [
             candidate("window", f"(b) window of {WINDOW}, both ways", _Window(both, card, True)),
@@ -100,8 +102,8 @@ class _Step:
         started = time.perf_counter()
         frames = torch.cat([official_input(self._card, image) for image in images])
         ready = time.perf_counter()
-        logits, self._state = self._network.step(frames, self._state)
-        logits.numpy()
+        logits, self._state = self._network.step(frames.to(self._state[0].device), self._state)
+        logits.cpu().numpy()
         return {"preprocess": ready - started, "network": time.perf_counter() - ready}
 
 
@@ -119,10 +121,10 @@ class _Window:
         while len(self._window) < WINDOW:
             self._window.append(self._window[-1])
         ready = time.perf_counter()
-        clip = torch.cat(list(self._window))
+        clip = torch.cat(list(self._window)).to(next(self._network.parameters()).device)
         if self._shifted:
             logits = self._network(clip[None])[0]
         else:
             logits = self._network.walk(clip, lambda x: x)
-        logits.mean(0).numpy()
+        logits.mean(0).cpu().numpy()
         return {"preprocess": ready - started, "network": time.perf_counter() - ready}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -107,8 +108,8 @@ def measure(path: Path, plan: Plan,
     candidates: list[Candidate] = []
     faithful: dict[str, Faithfulness] = {}
     for threads in plan.threads:
-        for streams in plan.streams:
-            candidates += anchors(network, card, threads, streams)
+        for device, streams in itertools.product(sorted(_devices(plan, threads)), plan.streams):
+            candidates += anchors(network, card, threads, streams, device)
         for engine in _engines(path, plan, threads):
             same = compared(engine_logits(engine, inputs), reference)
             for streams in plan.streams:
@@ -134,9 +135,15 @@ def _facts(card: ModelCard, counted: Count) -> dict[str, Any]:
             "traffic_bytes": 4 * counted.elements, "measured": dict(card.measured)}
 
 
+def _devices(plan: Plan, threads: int) -> set[str]:
+    """Those that anchors are needed on; a GPU knows no threads."""
+    return {device for _, device, _ in plan.engines
+            if device == "cpu" or threads == plan.threads[0]} | {"cpu"}
+
+
 def _engines(path: Path, plan: Plan, threads: int) -> Iterator[Engine]:
     for name, device, precision in plan.engines:
-        if device == "cpu" or threads == plan.threads[0]:  # a GPU knows no threads
+        if device in _devices(plan, threads):
             yield open_engine(path, name, device, threads, precision=precision)
     for graph in plan.graphs:
         yield open_engine(graph, "onnxruntime", "cpu", threads)
@@ -171,7 +178,8 @@ class _Times:
         """One candidate's figures, and how many times faster than the anchors it is."""
         name, streams, paced = candidate.name, candidate.streams, self.paced
         anchors = {c.anchor: c.name for c in self.candidates
-                   if c.anchor and (c.streams, c.threads) == (streams, candidate.threads)}
+                   if c.anchor and (c.streams, c.threads, c.device)
+                   == (streams, candidate.threads, candidate.device)}
         return {
             "name": name, "engine": candidate.engine, "device": candidate.device,
             "threads": candidate.threads, "streams": streams, "precision": candidate.precision,
