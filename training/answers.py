@@ -19,12 +19,14 @@ from training.events_file import DataError, LabelledEvent, rows_of
 from training.scoring import Answer
 from training.sequences import frame_numbers, held_until, stroke_of
 
-Reduction = Literal["mean", "last", "spread"]
+Reduction = Literal["mean", "peak", "last", "spread"]
 REDUCTIONS: dict[Reduction, str] = {
     "mean": "mean logits of all frames, at the card's rate",
+    "peak": "the clearest half second, at the card's rate; background if nothing ever rises over it",
     "last": "logits of the last frame, at the card's rate",
     "spread": "mean logits of 8 frames spread over the clip, whatever the rate",
 }
+PEAK_S = 0.5  # a moment, as long as a live stream would average over
 SPREAD = 8  # frames, as the published figures on Jester
 
 
@@ -49,12 +51,33 @@ def _event_logits(clip: Clip, event: LabelledEvent, network: OnlineNetwork, card
     if reduction == "spread":
         spread = _logits(clip, np.linspace(first, last, SPREAD), network, card)
         return np.asarray(spread.mean(0))
-    rows = [(time, row) for times in interleaved(clip, first, last, card)
-            for time, row in zip(times, _logits(clip, times, network, card), strict=True)]
+    rows = sorted(((float(time), row) for times in interleaved(clip, first, last, card)
+                   for time, row in zip(times, _logits(clip, times, network, card), strict=True)),
+                  key=lambda one: one[0])
     within = [row for time, row in rows if time >= first - 1e-6]
     if reduction == "mean" and within:
         return np.asarray(np.mean(within, axis=0))
-    return np.asarray(max(rows, key=lambda one: float(one[0]))[1])
+    if reduction == "peak":
+        return peak(np.array([time for time, _ in rows]), np.array([row for _, row in rows]), card)
+    return np.asarray(rows[-1][1])
+
+
+def peak(times: NDArray[np.float64], logits: NDArray[np.float32], card: ModelCard
+         ) -> NDArray[np.float32]:
+    """Scores [K] of logits [T, K] at growing `times` [T] s, as whoever watches would judge.
+
+    A gesture counts by its clearest moment, however long the hand then rests; background counts
+    by its weakest one, since a clip is only that if nothing else ever happens.
+    """
+    moments = np.array([logits[(times <= time) & (times > time - PEAK_S)].mean(0)
+                        for time in times])
+    odds = np.exp(moments - moments.max(1, keepdims=True))
+    probabilities = odds / odds.sum(1, keepdims=True)
+    calm = np.isin(card.labels, card.background)
+    scores = probabilities.max(0)
+    shares = probabilities[:, calm].mean(0)
+    scores[calm] = probabilities[:, calm].sum(1).min() * shares / max(float(shares.max()), 1e-9)
+    return np.asarray(scores, np.float32)
 
 
 def judged_span(event: LabelledEvent) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from models.card import ModelCard
 from models.checkpoints import read_card, save_model
 from models.network import OnlineNetwork
 from online_tsm.engine import open_engine
-from training.answers import clip_answers, interleaved, judged_span
+from training.answers import clip_answers, interleaved, judged_span, peak
 from training.data import read_shards
 from training.evaluate import main
 from training.events_file import LabelledEvent
@@ -41,6 +41,21 @@ def test_a_folder_of_clips_gives_figures_text_and_pictures(
     assert (out / "evaluation.txt").read_text().startswith("model toy")
     assert len(list(out.glob("confusion_*.png"))) == 2
     assert (out / "answers.csv").read_text().startswith("file,label,first,second,third\nleft.avi")
+
+
+def test_a_clip_is_what_it_most_clearly_shows_once(toy_card: ModelCard) -> None:
+    times = np.arange(40) / 10
+    logits = np.zeros((40, len(LABELS)), np.float32)
+    place = {label: number for number, label in enumerate(toy_card.labels)}
+    logits[:, place["nothing"]] = 4  # most of the time nothing happens
+    still = peak(times, logits, toy_card)
+    assert still.argmax() == place["nothing"]
+    logits[20:26, place["stop"]] = 9
+    assert logits.mean(0).argmax() == place["nothing"]
+    assert peak(times, logits, toy_card).argmax() == place["stop"]
+    logits[30, place["left"]] = 12  # one frame is no moment
+    assert peak(times, logits, toy_card).argmax() == place["stop"]
+
 
 
 def test_a_long_video_and_shards_give_streaming_figures(model: Path, videos: Path, shards: Path
