@@ -22,7 +22,7 @@ from training.sequences import frame_numbers, held_until, stroke_of
 Reduction = Literal["mean", "peak", "last", "spread"]
 REDUCTIONS: dict[Reduction, str] = {
     "mean": "mean logits of all frames, at the card's rate",
-    "peak": "the clearest half second, at the card's rate; background if nothing ever rises over it",
+    "peak": "the clearest half second, at the card's rate; background where none rises over it",
     "last": "logits of the last frame, at the card's rate",
     "spread": "mean logits of 8 frames spread over the clip, whatever the rate",
 }
