@@ -15,8 +15,8 @@ from online_tsm.engine import Engine
 
 TIMEOUT_S = 5.0  # for a tool of the system to answer
 # module, and what people call it; only those that are loaded count, and none is loaded for this
-PACKAGES = {"numpy": "numpy", "cv2": "opencv", "onnxruntime": "onnxruntime", "torch": "torch",
-            "PIL": "pillow"}
+PACKAGES = {"numpy": "numpy", "cv2": "opencv", "onnxruntime": "onnxruntime", "openvino": "openvino",
+            "torch": "torch", "PIL": "pillow"}
 
 
 def machine_info(engine: Engine | None = None) -> dict[str, Any]:
