@@ -68,16 +68,16 @@ def run(flags: argparse.Namespace, started: float) -> int:
 def demo(settings: Settings, started: float) -> None:
     """One run: engine, source, outputs, window, loop, report."""
     _check_files(settings)
+    reason = display_available() if settings.display else ""
+    headless = not settings.display or bool(reason)
+    if reason and settings.teach:
+        raise SettingsError(f"--teach needs a window: {reason}")
     model, words = model_to_open(settings)
     if words:
         say(words)
     engine = _engine(settings, model)
     if engine.note:
         say(engine.note)
-    reason = display_available() if settings.display else ""
-    headless = not settings.display or bool(reason)
-    if reason and settings.teach:
-        raise SettingsError(f"--teach needs a window: {reason}")
     if reason:
         say(f"{reason}; running without a window")
     stopping = threading.Event()

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import yaml
 
 from app.teach import Session
 from app.teach_requests import Clip, Keep
@@ -19,9 +21,15 @@ RATE = 25.0
 
 @cache
 def sample_frames() -> list[np.ndarray]:
-    """The first seven seconds of the sample: rest, Swiping Left at 2.1 to 4.1 s, Swiping Right."""
+    """The first seven seconds of the sample: rest, a gesture, rest, another one."""
     video = cv2.VideoCapture(str(SAMPLE))
     return [video.read()[1] for _ in range(int(7 * RATE))]
+
+
+def first_gesture() -> dict[str, Any]:
+    """What the sample says of its first gesture: `start` and `end` in s."""
+    said = yaml.safe_load(SAMPLE.with_suffix(".yaml").read_text(encoding="utf-8"))
+    return dict(said["events"][0])
 
 
 class User:

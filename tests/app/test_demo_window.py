@@ -23,14 +23,15 @@ PATIENCE_S = 60
 class Running:
     """run_demo.py in its own process, on a display or headless (display "")."""
 
-    def __init__(self, folder: Path, display: str, *flags: object) -> None:
+    def __init__(self, folder: Path, display: str, *flags: object,
+                 program: Path = ROOT / "run_demo.py") -> None:
         self.folder = folder
         self.environment = {k: v for k, v in os.environ.items() if k != "WAYLAND_DISPLAY"}
         self.environment |= {"DISPLAY": display, "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "run_demo.py"), "--predictions", "p.jsonl",
-             *map(str, flags)], cwd=folder, env=self.environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            [sys.executable, str(program), "--predictions", "p.jsonl", *map(str, flags)],
+            cwd=folder, env=self.environment, text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE)
 
     def predictions(self) -> list[dict[str, object]]:
         path = self.folder / "p.jsonl"
