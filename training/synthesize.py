@@ -6,6 +6,7 @@ preview FILE.yaml         a contact sheet and an animated picture of one gesture
 people                    close-ups of the whole cast
 render --out DIR ...      a set of clips in shard files; run it again to go on
 guide                     one short moving picture a gesture, for the demo's help
+sample                    the bundled sample video with its list of events (needs ffmpeg)
 """
 
 import argparse
@@ -28,6 +29,7 @@ from training.synthesis.language import (
 
 PREVIEW_SIZE, PREVIEW_FPS = (240, 180), 10.0
 PREVIEW_PERSON = 4
+SAMPLE_SEED = 12  # of the bundled one
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -88,6 +90,11 @@ def _parser() -> argparse.ArgumentParser:
     guide.add_argument("--sheet", type=Path, default=Path("runs/gestures.jpg"))
     guide.add_argument("--gestures", type=Path, default=GESTURES_FOLDER)
     guide.set_defaults(run=_guide)
+
+    sample = commands.add_parser("sample")
+    sample.add_argument("--out", type=Path, default=Path("runs/sample.mp4"))
+    sample.add_argument("--seed", type=_count, default=SAMPLE_SEED)
+    sample.set_defaults(run=_sample)
     return parser
 
 
@@ -169,6 +176,12 @@ def _guide(flags: argparse.Namespace, cache: Path) -> None:
     sheet = make_guide(load_gestures(flags.gestures), cache, flags.device, out)
     sheets.save(sheet, flags.sheet, quality=78)
     print(f"{out}\n{flags.sheet}")
+
+
+def _sample(flags: argparse.Namespace, cache: Path) -> None:
+    from training.synthesis.sample import make_sample
+
+    print(f"{flags.out}\n{make_sample(cache, flags.device, flags.seed, flags.out)}")
 
 
 if __name__ == "__main__":

@@ -74,12 +74,11 @@ class Studio:
         device: int = 0,
         size: tuple[int, int] = (WIDTH, HEIGHT),
         *,
-        samples: int = 0,
         draft: bool = False,
     ) -> None:
         self.cache, self.rests, self.draft = cache, rests, draft
         self.width, self.height = size
-        self.renderer = Renderer(*size, samples=samples, device=device)
+        self.renderer = Renderer(*size, device=device)
         self.shown: tuple[Person, tuple[str, str] | None] | None = None
         self.figure: Figure | None = None
         self.sub_frames = 0  # drawn so far, to measure speed by
