@@ -24,7 +24,7 @@ DETAIL = 1.25  # kept pixels for each one of the network's, for crops
 SEGMENT_S = 6.0  # background is cut into pieces about so long
 RISE_S, RETURN_S = 0.35, 0.4  # the hand's way to the stroke and back
 HAPPENED = 0.6  # share of the stroke after which a gesture can be known
-TWICE = 1.5  # grey levels: two performances of one gesture differ by more
+TWICE = 6.0  # grey levels at the spot that differs most: two performances differ by more
 
 
 class TeachError(ValueError):

@@ -19,7 +19,7 @@ from training.replay import Replay
 from training.teach_data import Lesson
 from training.teach_judge import Judged, fitted, judge
 from training.teach_learn import Head, Rows, fit_head
-from training.teach_views import VIEWS, Body, Views, make_views, play
+from training.teach_views import VIEWS, Body, Memory, Views, make_views, play
 
 Told = Callable[[float, str], None]  # the share that is done, and what is done now
 
@@ -39,7 +39,8 @@ class Taught:
 
 def learn(network: OnlineNetwork, card: ModelCard, lessons: Sequence[Lesson],
           replay: Replay | None, *, seed: int, told: Told = lambda *_: None,
-          judging: bool = True, workers: int = 1, views: int = VIEWS) -> Taught:
+          judging: bool = True, workers: int = 1, views: int = VIEWS,
+          memory: Memory | None = None) -> Taught:
     """Teaches a copy of `network`. `card` is its own; labels that it lacks are added at the end.
 
     `judging` False leaves out the folds, and the thresholds stay as they were.
@@ -47,7 +48,7 @@ def learn(network: OnlineNetwork, card: ModelCard, lessons: Sequence[Lesson],
     wide = widened_card(card, lessons)
     body = Body(network, card)
     seen = make_views(
-        lessons, wide, body, seed, views=views, workers=workers,
+        lessons, wide, body, seed, views=views, workers=workers, memory=memory,
         told=lambda share: told(0.05 + 0.55 * share, "looking at the recordings"))
     old = head_at(network, card)
     memories = _memories(replay)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from training.sequences import SequenceOptions, frame_numbers, targets, window_t
 from training.teach_data import Lesson
 
 Told = Callable[[float], None]  # the share that is done
+View = tuple[Tensor, Tensor, Tensor]  # features [T, D], places [T], weights [T]
+Memory = dict[tuple[str, int, int], View]  # by label, turn and number
 
 SEQUENCE = SequenceOptions(frames=12, speed=(0.7, 1.45), jitter=0.2, before_share=0.12,
                            stroke_share=0.15, after_share=0.15, join_share=0.0,
@@ -72,16 +75,27 @@ class Body:
 
 
 def make_views(lessons: Sequence[Lesson], card: ModelCard, body: Body, seed: int, *,
-               told: Told = lambda _: None, views: int = VIEWS, workers: int = 1) -> Views:
-    """The views of all lessons, always the same ones for a seed. `card` has every label."""
+               told: Told = lambda _: None, views: int = VIEWS, workers: int = 1,
+               memory: Memory | None = None) -> Views:
+    """The views of all lessons; a lesson's are the same for a seed, whatever the others are.
+
+    `card` has every label. `memory` keeps the views for another call with the same body, seed and
+    labels.
+    """
+    memory = {} if memory is None else memory
     counts = _shares(lessons, views)
     order = [(number, view) for number, count in enumerate(counts) for view in range(count)]
     features, places, weights = [], [], []
 
-    def one(job: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
-        inputs, asked, weight = _view(lessons[job[0]], card, [seed, *job])
-        seen = body(torch.from_numpy(inputs)[None])[0]
-        return seen, torch.from_numpy(asked), torch.from_numpy(weight)
+    def one(job: tuple[int, int]) -> View:
+        lesson = lessons[job[0]]
+        key = (lesson.label, lesson.turn, job[1])
+        if key not in memory:
+            drawn = [seed, zlib.crc32(lesson.label.encode()), lesson.turn, job[1]]
+            inputs, asked, weight = _view(lesson, card, drawn)
+            seen = body(torch.from_numpy(inputs)[None])[0]
+            memory[key] = seen, torch.from_numpy(asked), torch.from_numpy(weight)
+        return memory[key]
 
     with ThreadPoolExecutor(workers) as pool:  # torch and OpenCV let go of the interpreter
         for done, (seen, asked, weight) in enumerate(pool.map(one, order), 1):

@@ -1,0 +1,218 @@
+"""Teaching from a folder: a model that runs, honest figures, a sentence for what is wrong."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from toy_recordings import film, write_model, write_user
+
+from models.card import ModelCard
+from models.checkpoints import load_model, read_card
+from online_tsm.engine import open_engine
+from online_tsm.recordings import save_recording
+from training import teach, teach_views
+from training.data import Clip
+from training.teach_data import TeachError, lesson_from, read_lessons
+from training.teach_run import learn
+from training.teach_views import make_views
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Few views, and a cache of the test's own."""
+    monkeypatch.setattr("training.teach_run.VIEWS", 30)
+    monkeypatch.setattr(teach_views, "MOST", 6)
+    monkeypatch.setattr(teach_views, "LEAST", 2)
+    monkeypatch.setenv("ONLINE_TSM_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def model(tmp_path: Path, toy_card: ModelCard) -> Path:
+    return write_model(tmp_path / "toy.safetensors", toy_card)
+
+
+@pytest.fixture(scope="session")
+def user(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that no test changes."""
+    return write_user(tmp_path_factory.mktemp("user"))
+
+
+def run(*arguments: object) -> int:
+    return teach.main([str(argument) for argument in (*arguments, "--without-replay")])
+
+
+def test_a_folder_becomes_a_model_that_runs(model: Path, user: Path, tmp_path: Path,
+                                            capsys: pytest.CaptureFixture[str]) -> None:
+    out, report = tmp_path / "out" / "mine.safetensors", tmp_path / "report"
+    assert run(user, "--model", model, "--out", out, "--report", report) == 0
+    said = capsys.readouterr().out.splitlines()
+    shares = [float(line.split()[1]) for line in said if line.startswith("progress ")]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
+    assert said[-1] == f"saved {out}"
+    card = read_card(out)
+    assert card.labels == ("left", "right", "stop", "nothing", "grow", "jump")
+    taught = card.measured["teaching"]
+    assert taught["parent"] == "toy"
+    assert taught["added"] == ["grow", "jump"]
+    assert taught["recordings"] == {"grow": 3, "jump": 3, "nothing": 2}
+    assert set(taught["gestures"]) == {"grow", "jump"}
+    assert {"grow", "jump"} <= set(card.smoothing.thresholds)
+    assert "leave-one-recording-out" in (report / "report.txt").read_text()
+    assert cv2.imread(str(report / "confusion.png")) is not None
+    assert list(out.parent.iterdir()) == [out]
+    graphs = list((tmp_path / "cache" / "graphs").glob("mine-*.onnx"))
+    assert len(graphs) == 1
+    engine = open_engine(out, "onnxruntime", "cpu")
+    logits, _ = engine.step(np.zeros((1, 3, 24, 32), np.float32), [engine.open_state()])
+    assert logits.shape == (1, 6)
+
+
+def test_toy_gestures_are_told_apart_by_heads_that_never_saw_them(model: Path, user: Path) -> None:
+    network, card = load_model(model)
+    taught = learn(network, card, read_lessons(user, card), None, seed=0, views=60)
+    gestures = [one for one in taught.judged if not one.lesson.background]
+    assert len(taught.judged) == len(read_lessons(user, card))
+    assert sum(one.answer == one.lesson.label for one in gestures) >= 5
+
+
+def test_teaching_is_the_same_for_a_seed_whatever_the_number_of_workers(model: Path, user: Path
+                                                                        ) -> None:
+    network, card = load_model(model)
+    lessons = read_lessons(user, card)
+    one, other = (learn(network, card, lessons, None, seed=1, judging=False, workers=workers,
+                        views=20).network.state_dict() for workers in (1, 3))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_everything_but_the_head_stays_the_parents(model: Path, user: Path) -> None:
+    network, card = load_model(model)
+    taught = learn(network, card, read_lessons(user, card), None, seed=0, judging=False, views=20)
+    before, after = network.state_dict(), taught.network.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed <= {"classifier.weight", "classifier.bias"}
+
+
+def test_a_known_gesture_is_taught_under_the_cards_spelling(tmp_path: Path, toy_card: ModelCard
+                                                            ) -> None:
+    write_user(tmp_path, ("STOP", "jump"), 2)
+    labels = {lesson.label for lesson in read_lessons(tmp_path, toy_card)}
+    assert labels == {"stop", "jump", "nothing"}
+
+
+def test_only_gestures_with_a_label_pair_are_mirrored(toy_card: ModelCard) -> None:
+    assert [teach_views._mirrors(lesson, toy_card) for label in ("left", "stop", "jump")
+            for lesson in _lesson(label, toy_card)] == [True, False, False]
+    assert all(teach_views._mirrors(lesson, toy_card)
+               for lesson in _lesson("background", toy_card))
+
+
+def _lesson(label: str, card: ModelCard) -> list[teach_views.Lesson]:
+    images, times = film(label, 0)
+    clip = Clip(label, times, (), lambda numbers: [images[i] for i in numbers])
+    return lesson_from(clip, label if label != "background" else "nothing", 0, card,
+                       background=label == "background")
+
+
+def test_frames_stored_as_in_a_mirror_are_turned_back(toy_card: ModelCard) -> None:
+    images, times = film("grow", 0)
+    clips = [Clip("c", times, (), lambda numbers, step=step: [
+        np.ascontiguousarray(images[i][:, ::step]) for i in numbers]) for step in (1, -1)]
+    plain, turned = (lesson_from(clip, "grow", 0, toy_card, background=False, mirror=mirror)[0]
+                     for clip, mirror in zip(clips, (False, True), strict=True))
+    np.testing.assert_allclose(plain.clip.read([12])[0], turned.clip.read([12])[0], atol=2)
+
+
+def test_views_of_a_lesson_do_not_depend_on_the_others(model: Path, user: Path) -> None:
+    network, card = load_model(model)
+    lessons = [one for one in read_lessons(user, card) if one.label == "jump"]
+    wide = card.replace(labels=(*card.labels, "jump"))
+    body = teach_views.Body(network, card)
+    all_of_them = make_views(lessons, wide, body, 0, views=6)
+    last = make_views(lessons[-1:], wide, body, 0, views=2)
+    assert torch.equal(all_of_them.features[all_of_them.lesson == 2], last.features)
+
+
+def test_a_killed_or_failed_teaching_leaves_the_old_model(model: Path, user: Path, tmp_path: Path,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out" / "mine.safetensors"
+    out.parent.mkdir()
+    shutil.copy(model, out)
+
+    def fails(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(teach, "open_engine", fails)
+    assert run(user, "--model", model, "--out", out, "--report", tmp_path / "r") == 2
+    assert out.read_bytes() == model.read_bytes()
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_without_background_nothing_is_taught(model: Path, user: Path, tmp_path: Path,
+                                              capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(user / "jump", tmp_path / "u" / "jump")
+    assert run(tmp_path / "u", "--model", model) == 2
+    assert "no threshold can be set" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("case", "why"), [
+    ("missing", "is no folder"), ("empty", "holds no recordings"),
+    ("background alone", "background only"), ("one recording", "has one recording"),
+    ("file twice", "the same clip"), ("performance twice", "the same performance"),
+    ("corrupt", "cannot be played"), ("path as label", "is a path")])
+def test_bad_input_is_a_sentence(case: str, why: str, *, model: Path, user: Path, tmp_path: Path,
+                                 capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "u"
+    if case != "missing":
+        folder.mkdir()
+    if case not in ("missing", "empty"):
+        shutil.copytree(user / "background", folder / "background")
+    if case not in ("missing", "empty", "background alone"):
+        shutil.copytree(user / "jump", folder / "jump")
+        first, *others = sorted((folder / "jump").glob("*.avi"))
+    if case == "one recording":
+        for other in others:
+            other.unlink()
+    elif case == "file twice":
+        shutil.copy(first, first.with_name("again.avi"))
+    elif case == "performance twice":
+        images, times = film("jump", 0)
+        darker = [np.clip(image.astype(int) + 1, 0, 255).astype(np.uint8) for image in images]
+        save_recording(folder, "jump", darker, times, stroke=None)
+    elif case == "corrupt":
+        first.write_bytes(b"RIFF not a video")
+    elif case == "path as label":
+        side = first.with_suffix(".yaml")
+        side.write_text(side.read_text().replace("label: jump", "label: ../jump"))
+    assert run(folder, "--model", model) == 2
+    error = capsys.readouterr().err
+    assert why in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+
+
+def test_without_a_replay_file_one_must_say_so(model: Path, user: Path,
+                                               capsys: pytest.CaptureFixture[str]) -> None:
+    assert teach.main([str(user), "--model", str(model)]) == 2
+    assert "toy.replay.npz" in capsys.readouterr().err
+
+
+def test_a_model_without_background_labels_cannot_be_taught(tmp_path: Path, user: Path,
+                                                            toy_card: ModelCard) -> None:
+    model = write_model(tmp_path / "m.safetensors", toy_card.replace(background=[]))
+    with pytest.raises(TeachError, match="no background label"):
+        teach.teach(user, str(model), tmp_path / "o.safetensors", tmp_path / "r", use_replay=False)
+
+
+def test_the_command_explains_itself() -> None:
+    root = Path(__file__).parents[2]
+    said = subprocess.run([sys.executable, "-m", "training.teach", "--help"], cwd=root,
+                          capture_output=True, text=True, check=True).stdout
+    assert "--without-replay" in said

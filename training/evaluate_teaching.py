@@ -1,0 +1,252 @@
+"""How well teaching works on rendered users: `python -m training.evaluate_teaching --users DIR`.
+
+    python -m training.evaluate_teaching render --users DIR --people 1 5 9
+    python -m training.evaluate_teaching score --users DIR --model M --out REPORT
+
+A user is a held-out person who teaches in one room and is judged in another. `render` draws them
+(it needs training/requirements.txt); `score` teaches with 1, 3, 5 and 10 recordings of each of
+five new gestures, and of the known gestures that the model gets wrong in the teaching room.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from models.card import ModelCard
+from models.checkpoints import DEFAULT_MODEL, load_model, resolve
+from models.network import OnlineNetwork
+from online_tsm.graphs import write_atomically
+from training.data import read_shards
+from training.events_file import DataError
+from training.plots import plot_curves
+from training.replay import Replay
+from training.synthesis.assets import SynthesisError, cache_folder
+from training.teach import USER_ERRORS, WORKERS, find_replay
+from training.teach_data import Lesson, lesson_from
+from training.teach_judge import background_events, judge
+from training.teach_learn import Head
+from training.teach_run import head_at, learn, widened_card
+from training.teach_views import VIEWS, Body, Memory, Played, play
+
+AMOUNTS = (1, 3, 5, 10)  # recordings of a gesture
+
+
+@dataclass(frozen=True)
+class Score:
+    """One user, one number of recordings. Shares of clips answered rightly in the test room: of
+    the `new` gestures, of the `known` ones before and after, and of the known ones that were
+    taught because the model got them wrong (`own`; -1 where there were none). `false`: events a
+    minute on background."""
+
+    user: str
+    recordings: int
+    new: float
+    known_before: float
+    known: float
+    own_before: float
+    own: float
+    false_before: float
+    false: float
+
+
+def score_user(folder: Path, network: OnlineNetwork, card: ModelCard, replay: Replay | None, *,
+               amounts: Sequence[int] = AMOUNTS, seed: int = 0, views: int = VIEWS) -> list[Score]:
+    """One user's scores, a row for each number of recordings that there are. Raises DataError."""
+    teach, test = (_lessons(folder / room, card, found=room == "teach")
+                   for room in ("teach", "test"))
+    wide = widened_card(card, teach)
+    body, old = Body(network, card), head_at(network, card)
+    played = [play(lesson, card, body) for lesson in test]
+    before = _answers(test, played, old, card)
+    known = [not lesson.background and lesson.label in card.labels for lesson in test]
+    wrong = _wrong([lesson for lesson in teach if not lesson.background
+                    and lesson.label in card.labels], old, card, body)
+    memory: Memory = {}
+    scores = []
+    for amount in amounts:
+        if max(lesson.turn for lesson in teach if not lesson.background) + 1 < amount:
+            break
+        chosen = [lesson for lesson in teach if lesson.background
+                  or (lesson.turn < amount and (lesson.label not in card.labels
+                                                or lesson.label in wrong))]
+        taught = learn(network, card, chosen, replay, seed=seed, judging=False, views=views,
+                       workers=WORKERS, memory=memory)
+        head = head_at(taught.network, card)
+        after = _answers(test, played, head, wide)
+        own = [is_known and lesson.label in wrong
+               for is_known, lesson in zip(known, test, strict=True)]
+        new = [not lesson.background and not is_known
+               for is_known, lesson in zip(known, test, strict=True)]
+        scores.append(Score(
+            folder.name, amount, _share(after, test, new), _share(before, test, known),
+            _share(after, test, known), _share(before, test, own), _share(after, test, own),
+            _false(test, played, old, card), _false(test, played, head, wide)))
+    return scores
+
+
+def _lessons(folder: Path, card: ModelCard, *, found: bool) -> list[Lesson]:
+    """A room's clips as lessons; `found`: the stroke is looked for, as in a user's recordings."""
+    clips = read_shards(folder)
+    if not clips:
+        raise DataError(f"{folder} holds no rendered clips; make them with the command `render`")
+    lessons: list[Lesson] = []
+    turns: dict[str, int] = {}
+    for clip in clips:
+        event = clip.events[0]
+        background = event.label in card.background
+        label = card.background[0] if background else event.label
+        stroke = None
+        if not background and not found and event.stroke:
+            stroke = event.stroke[0], event.held or event.stroke[1]
+        made = lesson_from(clip, label, turns.get(label, 0), card, background=background,
+                           stroke=stroke)
+        turns[label] = turns.get(label, 0) + len(made)
+        lessons += made
+    return lessons
+
+
+def _wrong(lessons: Sequence[Lesson], head: Head, card: ModelCard, body: Body) -> set[str]:
+    """The labels that the model gets wrong in the teaching room: what a user would teach."""
+    played = [play(lesson, card, body) for lesson in lessons]
+    answers = _answers(lessons, played, head, card)
+    return {lesson.label for lesson, answer in zip(lessons, answers, strict=True)
+            if answer != lesson.label}
+
+
+def _answers(lessons: Sequence[Lesson], played: Sequence[Played], head: Head, card: ModelCard
+             ) -> list[str]:
+    return [judge(lesson, one, head, card).answer
+            for lesson, one in zip(lessons, played, strict=True)]
+
+
+def _share(answers: Sequence[str], lessons: Sequence[Lesson], chosen: Sequence[bool]) -> float:
+    right = [answer == lesson.label for answer, lesson, one
+             in zip(answers, lessons, chosen, strict=True) if one]
+    return float(np.mean(right)) if right else -1.0
+
+
+def _false(lessons: Sequence[Lesson], played: Sequence[Played], head: Head, card: ModelCard
+           ) -> float:
+    judged = [judge(lesson, one, head, card) for lesson, one in zip(lessons, played, strict=True)
+              if lesson.background]
+    events, minutes = background_events(judged, card)
+    return len(events) / max(minutes, 1e-6)
+
+
+def write_scores(out: Path, scores: Sequence[Score], model: str) -> list[str]:
+    """teaching.json, teaching.txt and teaching.png in `out`; the lines of the table."""
+    lines = [f"model {model}, {len({one.user for one in scores})} rendered users; shares of clips "
+             "in another room than the one of the recordings", "",
+             "recordings   new gestures   known before, after   taught known before, after   "
+             "false events/min before, after"]
+    curves: dict[str, tuple[list[float], list[float]]] = {
+        "new gestures": ([], []), "known, without teaching": ([], []), "known": ([], []),
+        "known and taught, without teaching": ([], []), "known and taught": ([], [])}
+    for amount in sorted({one.recordings for one in scores}):
+        rows = [one for one in scores if one.recordings == amount]
+        values = [_mean([getattr(one, name) for one in rows]) for name in (
+            "new", "known_before", "known", "own_before", "own")]
+        false = [float(np.mean([getattr(one, name) for one in rows]))
+                 for name in ("false_before", "false")]
+        lines.append(f"{amount:10} {values[0]:14.2f} {values[1]:14.2f} {values[2]:6.2f} "
+                     f"{values[3]:20.2f} {values[4]:6.2f} {false[0]:22.2f} {false[1]:6.2f}")
+        for (x, y), value in zip(curves.values(), values, strict=True):
+            x.append(amount)
+            y.append(value)
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / "teaching.json",
+                     json.dumps([asdict(one) for one in scores], indent=1).encode())
+    write_atomically(out / "teaching.txt", "\n".join([*lines, ""]).encode())
+    plot_curves(out / "teaching.png", {"share of clips answered rightly in another room": curves},
+                "recordings of each gesture")
+    return lines
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Over the users who have a value."""
+    return float(np.mean([value for value in values if value >= 0] or [np.nan]))
+
+
+def score(args: argparse.Namespace) -> list[str]:
+    """Scores every user in a folder. Raises USER_ERRORS and DataError."""
+    path = resolve(args.model)
+    network, card = load_model(path)
+    replay = None if args.without_replay else find_replay(path, card)
+    folders = sorted(folder for folder in args.users.glob("*") if (folder / "teach").is_dir())
+    if not folders:
+        raise DataError(f"{args.users} holds no rendered users; make some with the command "
+                        "`render`")
+    torch.set_num_threads(1)
+    scores: list[Score] = []
+    for folder in tqdm(folders, unit="user"):
+        scores += score_user(folder, network, card, replay, amounts=args.amounts, seed=args.seed)
+        lines = write_scores(args.out, scores, card.name)
+    return lines
+
+
+def render(args: argparse.Namespace) -> list[str]:
+    """Renders users; what is there already is left alone. Raises SynthesisError."""
+    from training.rendered_users import Amounts, cast_of, render_users
+    rooms = {"teach": Amounts(args.new, args.known, args.background),
+             "test": Amounts(args.tests, args.tests_known, args.background)}
+    render_users(args.users, cache_folder(args.cache), cast_of(args.split, args.people), rooms,
+                 seed=args.seed, device=args.device, told=print)
+    return [f"{len(args.people)} users in {args.users}"]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.evaluate_teaching", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    renders = commands.add_parser("render", help="draw users in two rooms")
+    renders.add_argument("--people", type=int, nargs="+", default=[1, 6, 11],
+                         help="numbers in the cast")
+    renders.add_argument("--split", choices=("heldout", "train"), default="heldout")
+    for flag, default, told in (
+            ("--new", 10, "recordings of each new gesture"),
+            ("--known", 10, "recordings of each known gesture"),
+            ("--background", 8, "clips of each background label, in each room"),
+            ("--tests", 5, "clips of each new gesture in the test room"),
+            ("--tests-known", 3, "clips of each known gesture in the test room"),
+            ("--device", 0, "EGL device number")):
+        renders.add_argument(flag, type=int, default=default, help=told)
+    renders.add_argument("--cache", type=Path, help="folder of assets and baked people")
+    renders.set_defaults(run=render)
+    scores = commands.add_parser("score", help="teach and judge")
+    scores.add_argument("--model", default=DEFAULT_MODEL, help="name or file")
+    scores.add_argument("--out", type=Path, default=Path("runs/teaching"))
+    scores.add_argument("--amounts", type=int, nargs="+", default=list(AMOUNTS),
+                        help="numbers of recordings")
+    scores.add_argument("--without-replay", action="store_true")
+    scores.set_defaults(run=score)
+    for command in (renders, scores):
+        command.add_argument("--users", type=Path, required=True, help="their folder")
+        command.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING)
+    try:
+        lines = args.run(args)
+    except (*USER_ERRORS, DataError, SynthesisError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
