@@ -11,13 +11,16 @@ from toy_shards import toy_recipe
 
 from training.evaluate import main as evaluate
 from training.model_card import main as model_card
+from training.recipe import card_of, read_recipe
 from training.synthesis.assets import SynthesisError, cache_folder
 from training.synthesis.bake import baked_path
 from training.synthesis.cast import people
+from training.synthesis.language import GESTURES_FOLDER
 from training.synthesis.renderer import Renderer
 from training.synthesize import main as synthesize
 from training.train import main as train
 
+ROOT = Path(__file__).parents[2]
 GESTURE = """
 label: {label}
 background: {background}
@@ -46,12 +49,21 @@ def gestures(tmp_path: Path) -> Path:
         pytest.skip(str(error))
     folder = tmp_path / "gestures"
     folder.mkdir()
-    (folder / "common.yaml").write_text((Path(__file__).parents[2] / "training" / "gestures"
-                                         / "common.yaml").read_text())
+    (folder / "common.yaml").write_text((GESTURES_FOLDER / "common.yaml").read_text())
     for label, out in (("left", -0.7), ("right", 1.4), ("nothing", 0.7)):
         said = GESTURE.format(label=label, out=out, background=str(label == "nothing").lower())
         (folder / f"{label}.yaml").write_text(said)
     return folder
+
+
+def test_the_recipe_of_the_first_steps_needs_nothing_but_the_two_sets() -> None:
+    recipe = read_recipe(ROOT / "configs" / "train_first_steps.yaml")
+    told = (ROOT / "docs" / "training.md").read_text()
+    for source in (*recipe.train, *recipe.held_out):
+        assert f"--out {source.path} " in told
+    assert f"{recipe.out}/best.safetensors" in told
+    assert recipe.initial is None
+    assert len(card_of(recipe).labels) == 27
 
 
 def test_preview_render_train_evaluate_and_the_models_page(gestures: Path, tmp_path: Path) -> None:
