@@ -33,7 +33,7 @@ from training.replay import Replay
 from training.synthesis.assets import SynthesisError, cache_folder
 from training.teach import USER_ERRORS, WORKERS, find_replay
 from training.teach_data import Lesson, lesson_from
-from training.teach_judge import background_events, judge
+from training.teach_judge import background_events, cases_of, judge
 from training.teach_learn import Head
 from training.teach_run import head_at, learn, widened_card
 from training.teach_views import VIEWS, Body, Memory, Played, play
@@ -45,8 +45,8 @@ AMOUNTS = (1, 3, 5, 10)  # recordings of a gesture
 class Score:
     """One user, one number of recordings. Shares of clips answered rightly in the test room: of
     the `new` gestures, of the `known` ones before and after, and of the known ones that were
-    taught because the model got them wrong (`own`; -1 where there were none). `false`: events a
-    minute on background."""
+    taught because the model got them wrong (`own`; -1 where there were none). `found`: the share of
+    known gestures that fire as events. `false`: events a minute on background."""
 
     user: str
     recordings: int
@@ -55,6 +55,8 @@ class Score:
     known: float
     own_before: float
     own: float
+    found_before: float
+    found: float
     false_before: float
     false: float
 
@@ -90,6 +92,8 @@ def score_user(folder: Path, network: OnlineNetwork, card: ModelCard, replay: Re
         scores.append(Score(
             folder.name, amount, _share(after, test, new), _share(before, test, known),
             _share(after, test, known), _share(before, test, own), _share(after, test, own),
+            _found(test, played, old, card, known=card.labels),
+            _found(test, played, head, wide, known=card.labels),
             _false(test, played, old, card), _false(test, played, head, wide)))
     return scores
 
@@ -135,6 +139,17 @@ def _share(answers: Sequence[str], lessons: Sequence[Lesson], chosen: Sequence[b
     return float(np.mean(right)) if right else -1.0
 
 
+def _found(lessons: Sequence[Lesson], played: Sequence[Played], head: Head, card: ModelCard, *,
+           known: Sequence[str]) -> float:
+    """The share of known gestures, those that the card leaves out aside, that fire an event."""
+    judged = [judge(lesson, one, head, card) for lesson, one in zip(lessons, played, strict=True)
+              if not lesson.background and lesson.label in known
+              and lesson.label not in card.smoothing.disabled]
+    found = [any(event.label == one.lesson.label for event in case.found)
+             for one, case in zip(judged, cases_of(judged, card), strict=True)]
+    return float(np.mean(found)) if found else -1.0
+
+
 def _false(lessons: Sequence[Lesson], played: Sequence[Played], head: Head, card: ModelCard
            ) -> float:
     judged = [judge(lesson, one, head, card) for lesson, one in zip(lessons, played, strict=True)
@@ -147,20 +162,20 @@ def write_scores(out: Path, scores: Sequence[Score], model: str) -> list[str]:
     """teaching.json, teaching.txt and teaching.png in `out`; the lines of the table."""
     lines = [f"model {model}, {len({one.user for one in scores})} rendered users; shares of clips "
              "in another room than the one of the recordings", "",
-             "recordings   new gestures   known before, after   taught known before, after   "
-             "false events/min before, after"]
+             "recordings  new gestures  known: before  after  known and taught: before  after  "
+             "known, as events: before  after  false events/min: before  after"]
     curves: dict[str, tuple[list[float], list[float]]] = {
         "new gestures": ([], []), "known, without teaching": ([], []), "known": ([], []),
         "known and taught, without teaching": ([], []), "known and taught": ([], [])}
     for amount in sorted({one.recordings for one in scores}):
         rows = [one for one in scores if one.recordings == amount]
         values = [_mean([getattr(one, name) for one in rows]) for name in (
-            "new", "known_before", "known", "own_before", "own")]
-        false = [float(np.mean([getattr(one, name) for one in rows]))
-                 for name in ("false_before", "false")]
-        lines.append(f"{amount:10} {values[0]:14.2f} {values[1]:14.2f} {values[2]:6.2f} "
-                     f"{values[3]:20.2f} {values[4]:6.2f} {false[0]:22.2f} {false[1]:6.2f}")
-        for (x, y), value in zip(curves.values(), values, strict=True):
+            "new", "known_before", "known", "own_before", "own", "found_before", "found",
+            "false_before", "false")]
+        widths = (12, 14, 6, 24, 6, 24, 6, 24, 6)
+        lines.append(f"{amount:10} " + " ".join(
+            f"{value:{width}.2f}" for value, width in zip(values, widths, strict=True)))
+        for (x, y), value in zip(curves.values(), values, strict=False):
             x.append(amount)
             y.append(value)
     out.mkdir(parents=True, exist_ok=True)
