@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -70,16 +70,23 @@ class Recording:
 
     def frames(self) -> list[Image]:
         """All frames, uint8 [H, W, 3] in BGR, as stored. Raises RecordingError."""
-        frames = _read_video(self.path)
-        if not frames:
+        return list(self.each_frame())
+
+    def each_frame(self) -> Iterator[Image]:
+        """The frames one after the other: a long video need not fit into memory. Raises as
+        `frames` does."""
+        image, count = None, 0
+        for image in _read_video(self.path):
+            if count < len(self.times):
+                count += 1
+                yield image
+        missing = len(self.times) - count
+        if image is None:
             raise RecordingError(f"{self.path} cannot be played; delete it, or record it again")
-        if len(frames) < len(self.times):  # a header may promise a frame or two too many
-            missing = len(self.times) - len(frames)
-            if missing > 2:
-                raise RecordingError(f"{self.path} is damaged: {missing} of its {len(self.times)} "
-                                     "frames are missing; delete it, or record it again")
-            frames += [frames[-1]] * missing
-        return frames[:len(self.times)]
+        if missing > 2:  # a header may promise a frame or two too many
+            raise RecordingError(f"{self.path} is damaged: {missing} of its {len(self.times)} "
+                                 "frames are missing; delete it, or record it again")
+        yield from [image] * missing
 
     @property
     def sidecar(self) -> Path:
@@ -271,22 +278,22 @@ def _write_video(path: Path, images: Sequence[Image], rate: float) -> None:
                                  "again")
         writer.write(image)
     writer.release()
-    if len(_read_video(path, most=1)) == 0:  # the writer tells nobody of a full disk
+    if next(_read_video(path), None) is None:  # the writer tells nobody of a full disk
         raise RecordingError(f"{path.parent} took no video; is the disk full?")
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
-def _read_video(path: Path, most: int | None = None) -> list[Image]:
+def _read_video(path: Path) -> Iterator[Image]:
     video = cv2.VideoCapture(str(path))
-    frames: list[Image] = []
-    while video.isOpened() and (most is None or len(frames) < most):
-        ok, image = video.read()
-        if not ok:
-            break
-        frames.append(np.asarray(image, np.uint8))
-    video.release()
-    return frames
+    try:
+        while video.isOpened():
+            ok, image = video.read()
+            if not ok:
+                return
+            yield np.asarray(image, np.uint8)
+    finally:
+        video.release()
 
 
 def _header_times(path: Path) -> Times:

@@ -211,9 +211,10 @@ def score(args: argparse.Namespace) -> list[str]:
 
 def render(args: argparse.Namespace) -> list[str]:
     """Renders users; what is there already is left alone. Raises SynthesisError."""
-    from training.rendered_users import Amounts, cast_of, render_users
-    rooms = {"teach": Amounts(args.new, args.known, args.background),
-             "test": Amounts(args.tests, args.tests_known, args.background)}
+    from training.rendered_users import Amounts, Room, cast_of, render_users
+    rooms: dict[Room, Amounts] = {
+        "teach": Amounts(args.new, args.known, args.background),
+        "test": Amounts(args.tests, args.tests_known, args.background)}
     render_users(args.users, cache_folder(args.cache), cast_of(args.split, args.people), rooms,
                  seed=args.seed, device=args.device, told=print)
     return [f"{len(args.people)} users in {args.users}"]

@@ -94,6 +94,10 @@ def find_replay(model: Path, card: ModelCard) -> Replay:
 
 
 def _check_card(card: ModelCard) -> None:
+    if "teaching" in card.measured:
+        parent = card.measured["teaching"].get("parent", "the model below it")
+        raise TeachError(f"{card.name!r} was taught already; teach {parent} again instead, with "
+                         "all recordings: they are all kept")
     if not card.background:
         raise TeachError(f"model {card.name!r} has no background label, so it cannot tell a "
                          "gesture from none; teach another model")
@@ -120,6 +124,8 @@ def _described(card: ModelCard, parent: ModelCard, path: Path, *, lessons: Seque
 def _save(network: OnlineNetwork, card: ModelCard, out: Path) -> None:
     """The whole checkpoint or nothing of it, its graph first: so the demo needs no torch."""
     out.parent.mkdir(parents=True, exist_ok=True)
+    for left in out.parent.glob(".teach-*"):  # by a teaching that was killed
+        shutil.rmtree(left, ignore_errors=True)
     aside = Path(tempfile.mkdtemp(prefix=".teach-", dir=out.parent))
     try:
         save_model(network, card, aside / out.name)
@@ -153,6 +159,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         progress.close()
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        progress.close()
+        print("stopped; no model was changed", file=sys.stderr)
+        return 130
     progress.close()
     print(text)
     print(f"saved {out}")

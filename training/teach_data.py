@@ -74,11 +74,11 @@ def read_lessons(folder: Path, card: ModelCard, fewest: int = FEWEST) -> list[Le
 
 
 def lesson_from(clip: Clip, label: str, turn: int, card: ModelCard, *, background: bool,
-                stroke: tuple[float, float] | None = None, mirror: bool = False) -> list[Lesson]:
+                stroke: tuple[float, float] | None = None) -> list[Lesson]:
     """The lessons in a clip: one for a gesture, several for background. `stroke` None: it is
-    looked for. `mirror`: the clip's frames are turned left to right."""
+    looked for."""
     numbers = _kept_frames(clip.times)
-    images = [_small(image, card, mirror) for image in clip.read(numbers)]
+    images = [_small(image, card) for image in clip.read(numbers)]
     times = clip.times[numbers]
     if not background:
         if stroke is None:
@@ -98,12 +98,10 @@ def _lessons(recordings: Sequence[Recording], card: ModelCard) -> list[Lesson]:
     for recording in recordings:
         background = _background(recording, card)
         key = "" if background else recording.label
-        images = recording.frames()
-        clip = Clip(f"{recording.path.parent.name}/{recording.path.name}", recording.times, (),
-                    lambda numbers, images=images: [images[i] for i in numbers])  # type: ignore[misc]
+        clip = _thinned(recording, card)
         made = lesson_from(clip, card.background[0] if background else recording.label,
                            turns.get(key, 0), card, background=background,
-                           stroke=recording.stroke, mirror=recording.mirror)
+                           stroke=recording.stroke)
         turns[key] = turns.get(key, 0) + len(made)
         lessons += made
     return lessons
@@ -160,13 +158,26 @@ def _kept_frames(times: NDArray[np.float64]) -> list[int]:
     return list(range(0, len(times), max(1, round(rate / HIGHEST_RATE))))
 
 
-def _small(image: Image, card: ModelCard, mirror: bool) -> Image:
+def _thinned(recording: Recording, card: ModelCard) -> Clip:
+    """A recording in memory: some of its frames, small, turned back if stored as in a mirror."""
+    kept = set(_kept_frames(recording.times))
+    images = [_small(image[:, ::-1] if recording.mirror else image, card)
+              for number, image in enumerate(recording.each_frame()) if number in kept]
+    clip = Clip(f"{recording.path.parent.name}/{recording.path.name}", recording.times, (), _none)
+    return _in_memory(clip, images, recording.times[sorted(kept)], ())
+
+
+def _none(_: Sequence[int]) -> list[Image]:
+    return []
+
+
+def _small(image: Image, card: ModelCard) -> Image:
     left, _, right, _ = kept_box(card, *image.shape[:2])
     factor = DETAIL * card.input_size[1] / (right - left)
     if factor < 1:
         size = (round(image.shape[1] * factor), round(image.shape[0] * factor))
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return np.ascontiguousarray(image[:, ::-1]) if mirror else image
+    return np.ascontiguousarray(image)
 
 
 def _in_memory(clip: Clip, images: list[Image], times: NDArray[np.float64],

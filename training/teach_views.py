@@ -33,7 +33,7 @@ AUGMENT = AugmentOptions(zoom=(0.7, 1.1), aspect=0.07, shift=0.8, turn=0.06, sha
                          grey=0.05, noise=0.25, blur=0.2, cut_out=0.1, background=0.0)
 VIEWS = 480  # of all lessons together,
 BACKGROUND_SHARE = 0.3  # so many of them of background,
-LEAST, MOST = 6, 40  # and so many of one lesson
+LEAST, MOST = 6, 40  # and so many of one gesture's recording; of background at least one
 LEAD_S, TAIL_S = 1.2, 1.0  # idle time around a clip when it is judged as a stream
 
 
@@ -112,7 +112,8 @@ def _shares(lessons: Sequence[Lesson], views: int) -> list[int]:
     loud = len(lessons) - quiet
     share = BACKGROUND_SHARE if loud else 1.0
     each = {True: views * share / max(quiet, 1), False: views * (1 - share) / max(loud, 1)}
-    return [int(np.clip(round(each[lesson.background]), LEAST, MOST)) for lesson in lessons]
+    return [int(np.clip(round(each[lesson.background]), 1 if lesson.background else LEAST, MOST))
+            for lesson in lessons]
 
 
 def _view(lesson: Lesson, card: ModelCard, seed: list[int]

@@ -119,13 +119,23 @@ def _lesson(label: str, card: ModelCard) -> list[teach_views.Lesson]:
                        background=label == "background")
 
 
-def test_frames_stored_as_in_a_mirror_are_turned_back(toy_card: ModelCard) -> None:
+def test_frames_stored_as_in_a_mirror_are_turned_back(tmp_path: Path, toy_card: ModelCard) -> None:
     images, times = film("grow", 0)
-    clips = [Clip("c", times, (), lambda numbers, step=step: [
-        np.ascontiguousarray(images[i][:, ::step]) for i in numbers]) for step in (1, -1)]
-    plain, turned = (lesson_from(clip, "grow", 0, toy_card, background=False, mirror=mirror)[0]
-                     for clip, mirror in zip(clips, (False, True), strict=True))
-    np.testing.assert_allclose(plain.clip.read([12])[0], turned.clip.read([12])[0], atol=2)
+    pictures = []
+    for mirror in (False, True):
+        folder = tmp_path / str(mirror)
+        seen = [np.ascontiguousarray(image[:, ::-1]) if mirror else image for image in images]
+        save_recording(folder, "grow", seen, times, stroke=(0.75, 1.65), mirror=mirror)
+        save_recording(folder, "background", *film("background", 0, 6.0), stroke=None)
+        (lesson,) = (one for one in read_lessons(folder, toy_card, 1) if not one.background)
+        pictures.append(lesson.clip.read([12])[0].astype(int))
+    assert np.abs(pictures[0] - pictures[1]).mean() < 3
+    assert np.abs(pictures[0] - pictures[1][:, ::-1]).mean() > 10
+
+
+def test_long_background_costs_no_more_views(toy_card: ModelCard) -> None:
+    lessons = _lesson("jump", toy_card) + _lesson("background", toy_card) * 500
+    assert sum(teach_views._shares(lessons, 480)) < 600
 
 
 def test_views_of_a_lesson_do_not_depend_on_the_others(model: Path, user: Path) -> None:
@@ -200,6 +210,14 @@ def test_without_a_replay_file_one_must_say_so(model: Path, user: Path,
                                                capsys: pytest.CaptureFixture[str]) -> None:
     assert teach.main([str(user), "--model", str(model)]) == 2
     assert "toy.replay.npz" in capsys.readouterr().err
+
+
+def test_a_taught_model_is_not_taught_again(tmp_path: Path, user: Path,
+                                            toy_card: ModelCard) -> None:
+    card = toy_card.replace(measured={"teaching": {"parent": "the shipped one"}})
+    model = write_model(tmp_path / "m.safetensors", card)
+    with pytest.raises(TeachError, match="teach the shipped one again"):
+        teach.teach(user, str(model), tmp_path / "o.safetensors", tmp_path / "r", use_replay=False)
 
 
 def test_a_model_without_background_labels_cannot_be_taught(tmp_path: Path, user: Path,
