@@ -20,6 +20,7 @@ from training.made_by import commands, shown
 from training.recipe import RecipeError
 
 FEWEST = 5  # clips of a class before it is called weak
+SHIFTS = {"past": "past only", "both": "both ways"}
 WEAK, PRECISE = 0.5, 0.8  # right less often than this; right of what it said less often than this
 CONFUSIONS = 8  # named, the commonest
 METER = (
@@ -51,7 +52,7 @@ def _facts(card: ModelCard) -> str:
     off = card.smoothing.disabled
     rows = {
         "Network": f"TSM, {card.architecture}, {len(card.labels)} classes",
-        "Shift": f"{card.shift.direction}, 1/{card.shift.fold_div} of the channels",
+        "Shift": f"{SHIFTS[card.shift.direction]}, 1/{card.shift.fold_div} of the channels",
         "Input": f"{card.colour.upper()}, {card.resize}, {width} x {height} pixels ({card.filter} "
                  "filter), not mirrored",
         "Trained rate": f"{card.frame_rate:g} frames a second; a faster camera feeds several "
