@@ -65,7 +65,7 @@ def draw_bars(canvas: Canvas, box: Box, prediction: Prediction, card: ModelCard)
     canvas.glass(box, canvas.px(10))
     inner = box.inset(canvas.px(12))
     row, figure = canvas.px(BAR_ROW), canvas.px(34)
-    count = min(len(card.labels), (inner.height + canvas.px(8)) // row)
+    count = min(len(card.labels), (inner.height + canvas.px(10)) // row)  # 8, and what is rounded
     best = np.argsort(-prediction.probabilities, kind="stable")[:count]
     for place, index in enumerate(best):
         label, probability = card.labels[index], float(prediction.probabilities[index])

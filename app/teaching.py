@@ -120,6 +120,7 @@ class Teaching:
         """Saves what is being saved; ends the trainer."""
         self._session = None
         if self._trainer is not None:
+            log.warning("the demo ended before the trainer did: nothing new was learned")
             self._trainer.close()
             self._trainer = None
         if self._worker is not None:

@@ -183,6 +183,13 @@ def test_the_bars_list_the_likeliest_classes(monkeypatch):
     assert {"50%", "30%", "10%"} <= set(spy.texts)
 
 
+@pytest.mark.parametrize("size", [(480, 640), (720, 1280), (1080, 1920), (600, 800)])
+def test_there_are_five_bars_at_any_size(size, monkeypatch):
+    spy = Spy(monkeypatch)
+    Overlay(make_card(), "full").draw(Scene(grey(*size), prediction("Thumb Up", 0.5)))
+    assert len([text for text in spy.texts if text.endswith("%")]) == 1 + 5  # the large one first
+
+
 def test_events_flash_stay_and_fade_away():
     image = grey(480, 640, 200)
     strength = {}
@@ -222,6 +229,18 @@ def test_recording_shows_a_red_dot_and_its_length(monkeypatch):
     drawn = Overlay(make_card(), "off").draw(scene)
     assert spy.texts == ["REC 01:15"]
     assert count(drawn, RECORDING) > 30
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_task_shows_what_it_does_and_how_far_it_is(size, monkeypatch):
+    spy = Spy(monkeypatch)
+    scene = busy_scene(grey(*size), task=("Learning: " + "views of clips " * 9, 0.43), paused=True,
+                       recording=True, message="The camera stopped answering. " * 3)
+    drawn = Overlay(make_card(), "off").draw(scene)
+    assert_inside_and_apart(spy, size)
+    if min(size) >= 360:
+        assert "43%" in spy.texts
+        assert count(drawn, ACCENT) > 0.2 * size[1]
 
 
 def test_paused_says_how_to_go_on(monkeypatch):
