@@ -164,7 +164,7 @@ def _markdown(rows: Sequence[Sequence[str]]) -> str:
     """A table whose first row is the heading; numbers to the right."""
     if len(rows) < 2:
         return "Not measured here.\n"
-    rule = ["---" if place < 2 and not cell[:1].isdigit() else "---:"
+    rule = ["---" if place == 0 or (place == 1 and not cell[:1].isdigit()) else "---:"
             for place, cell in enumerate(rows[1])]
     return "".join(f"| {' | '.join(row)} |\n" for row in [rows[0], rule, *rows[1:]])
 
