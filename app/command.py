@@ -56,8 +56,10 @@ def run(flags: argparse.Namespace, started: float) -> int:
         for name, entry in zoo.entries().items():
             print(f"{name}\t{entry['about']} ({entry['licence']})")
     elif flags.list_recordings:
-        say(f"recordings in {teach_dir(settings)}")
-        print("\n".join(listing(teach_dir(settings))))
+        lines = listing(teach_dir(settings))
+        say(f"{'recordings' if lines else 'no recordings yet'} in {teach_dir(settings)}")
+        for line in lines:
+            print(line)
     elif flags.delete_recording is not None:
         say(delete(teach_dir(settings), flags.delete_recording))
     else:

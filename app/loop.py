@@ -230,6 +230,7 @@ class Demo:
         """Waits while the user wants a pause; a file waits, too, a camera's frames are dropped."""
         while self._paused and not self._ended():
             self._idle(PAUSED_POLL_S)
+            self._follow_teaching()
 
     def _show(self, picture: NDArray[np.uint8], clock: StageClock, wait_s: float = 0.001) -> None:
         """`picture` with the notices of the moment in the window, and the key pressed there."""

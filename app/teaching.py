@@ -102,8 +102,7 @@ class Teaching:
             self._pass_on(self._session)
         if self._wanted and not self._pending:
             self._wanted = False
-            self._trainer = Trainer(self._folder, self._model, self._folder / PERSONAL,
-                                    self._folder / REPORT)
+            self._start_training()
         if self._trainer is not None and self._trainer.ended:
             self._end_training(self._trainer)
         if self._opening is not None and self._opening.done():
@@ -159,6 +158,13 @@ class Teaching:
             self.notes.append("learning is under way already")
         else:
             self._wanted = True
+
+    def _start_training(self) -> None:
+        try:
+            self._trainer = Trainer(self._folder, self._model, self._folder / PERSONAL,
+                                    self._folder / REPORT)
+        except OSError as error:
+            self._tell(f"the trainer cannot be started: {error.strerror or error}")
 
     def _end_training(self, trainer: Trainer) -> None:
         self._trainer = None

@@ -15,6 +15,14 @@ import pytest
 from mjpeg_server import MjpegServer
 
 
+@pytest.fixture(autouse=True, scope="session")
+def nothing_taught(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What the person at this machine taught it stays out of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        yield
+
+
 @pytest.fixture
 def mjpeg() -> Iterator[Callable[..., MjpegServer]]:
     """Starts MJPEG servers (arguments of MjpegServer) and ends them after the test."""

@@ -133,6 +133,9 @@ def test_the_command_lists_and_deletes(folder: Path, model: Path,
     assert "deleted 2 recordings of Knock" in capsys.readouterr().err
     assert run_demo.main([*given, "--delete-recording", "Knock"]) == 2
     assert "error: " in capsys.readouterr().err
+    assert run_demo.main(["--teach-dir", str(folder / "none"), "--list-recordings"]) == 0
+    told = capsys.readouterr()
+    assert (told.out, "no recordings yet" in told.err) == ("", True)
 
 
 def test_the_folder_is_the_users_unless_another_one_is_given(tmp_path: Path, monkeypatch) -> None:
