@@ -17,7 +17,7 @@ from training.streams import Recording, replay
 from training.teach_data import Lesson
 from training.teach_learn import Head
 from training.teach_views import Played
-from training.thresholds import f1, with_thresholds
+from training.thresholds import with_thresholds
 
 GRID = tuple(step / 20 for step in range(6, 20))  # thresholds tried: 0.3 to 0.95
 MUTE = 1.0  # a threshold that is never reached
@@ -84,7 +84,7 @@ def fitted(judged: Sequence[Judged], card: ModelCard, labels: Sequence[str]) -> 
             counts[label][rise] = _counts(cases, label)
     best = {}
     for label, tries in counts.items():
-        marks = {rise: f1(*tries[rise]) for rise in GRID}
+        marks = {rise: _f1(*tries[rise]) for rise in GRID}
         top = [rise for rise in GRID if marks[rise] >= max(marks.values()) - 1e-9]
         best[label] = top[len(top) // 2]
     return with_thresholds(card, best)
@@ -162,3 +162,7 @@ def _counts(cases: Sequence[StreamCase], label: str) -> tuple[int, int, int]:
         invented += len(matching.invented)
         missed += len(matching.missed)
     return found, invented, missed
+
+
+def _f1(right: int, invented: int, missed: int) -> float:
+    return 2 * right / max(2 * right + invented + missed, 1)

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-STEPS, BATCH = 240, 128  # frames of the user's in a step, and as many replayed ones
+STEPS = 240
+EACH = 8  # frames of each gesture in a step, of the user's as of the replayed: so no class is
+QUIET_SHARE = 0.35  # likelier than another by its mere number; this share more is background
 LEARNING_RATE = 2e-3
 WARMUP_STEPS = 20
-QUIET_SHARE = 0.35  # of a batch is background; the rest is shared by the gestures alike
-LABEL_SMOOTHING = 0.05
-PULL = 0.3  # towards the start, for each unit of squared distance a row
+PULL = 0.05  # towards the start, for each unit of squared distance a row
+DISTIL = 2.0  # weight of saying what the old head said to replayed frames
 HESITATION = 1.0  # a new row's bias starts so far below the mean of the old ones
 
 
@@ -57,15 +58,22 @@ def fit_head(old: Head, classes: int, own: Rows, replay: Rows | None, *,
     optimiser = torch.optim.Adam([weight, bias])
     generator = torch.Generator().manual_seed(seed)
     quiet = torch.tensor(list(background))
-    sources = [(rows, _chances(rows, quiet, classes)) for rows in (own, replay) if rows]
+    sources = [(rows, _chances(rows, quiet, classes), _batch(rows, quiet))
+               for rows in (own, replay) if rows]
     for step in range(STEPS):
         for group in optimiser.param_groups:
             group["lr"] = LEARNING_RATE * _rate(step)
-        parts = [_drawn(rows, chances, generator) for rows, chances in sources]
-        features = torch.cat([features for features, _ in parts])
-        loss = frame_loss(functional.linear(features, weight, bias),
-                          torch.cat([places for _, places in parts]), quiet)
+        picks = [torch.multinomial(chances, count, replacement=True, generator=generator)
+                 for _, chances, count in sources]
+        features = torch.cat([rows.features[pick] for (rows, _, _), pick
+                              in zip(sources, picks, strict=True)])
+        places = torch.cat([rows.places[pick] for (rows, _, _), pick
+                            in zip(sources, picks, strict=True)])
+        logits = functional.linear(features, weight, bias)
+        loss = frame_loss(logits, places, quiet)
         loss = loss + PULL * (weight - start.weight).square().sum() / classes
+        if replay:
+            loss = loss + DISTIL * _forgotten(logits, features, old, len(picks[-1]))
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -81,8 +89,7 @@ def widened(old: Head, classes: int) -> Head:
 
 def frame_loss(logits: Tensor, places: Tensor, quiet: Tensor) -> Tensor:
     """Mean cross entropy of `logits` [N, K]; all background places count as one."""
-    own = functional.cross_entropy(logits, places, reduction="none",
-                                   label_smoothing=LABEL_SMOOTHING)
+    own = functional.cross_entropy(logits, places, reduction="none")
     either = -torch.logsumexp(logits.log_softmax(1)[:, quiet], 1)
     return torch.where(torch.isin(places, quiet), either, own).mean()
 
@@ -98,9 +105,18 @@ def _chances(rows: Rows, quiet: Tensor, classes: int) -> Tensor:
     return rows.weights.double() * (share / totals.clamp(min=1e-9))[groups]
 
 
-def _drawn(rows: Rows, chances: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    picks = torch.multinomial(chances, BATCH, replacement=True, generator=generator)
-    return rows.features[picks], rows.places[picks]
+def _batch(rows: Rows, quiet: Tensor) -> int:
+    """How many frames of a source make a step."""
+    gestures = len(set(rows.places[~torch.isin(rows.places, quiet)].tolist()))
+    return max(2, round(EACH * max(gestures, 1) / (1 - QUIET_SHARE)))
+
+
+def _forgotten(logits: Tensor, features: Tensor, old: Head, replayed: int) -> Tensor:
+    """How far the old classes' part of the last rows is from what the old head said to them
+    (learning without forgetting, arXiv 1606.09282)."""
+    now = functional.log_softmax(logits[-replayed:, :len(old.bias)], 1)
+    before = functional.log_softmax(old(features[-replayed:]), 1)
+    return functional.kl_div(now, before, log_target=True, reduction="batchmean")
 
 
 def _rate(step: int) -> float:
