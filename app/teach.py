@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from app.teach_list import BACKGROUND, Choice, activity, choices, missing, named, newest
+from app.teach_list import BACKGROUND, Choice, activity, choices, missing, named, newest, sentence
 from app.teach_requests import Clip, Delete, Image, Keep, Learn, Move, Request, Span, Undo, held
 from models.card import ModelCard
 from online_tsm.recordings import LONGEST_LABEL, Recording, RecordingError
@@ -139,7 +139,7 @@ class Session:
         """These are the recordings now."""
         label = self.chosen.label if self.choices else self.label
         self._recordings = list(recordings)
-        self.choices = choices(self._card.labels, self._card.background, recordings)
+        self._list()
         self._point_at(label)
 
     def taught(self, card: ModelCard) -> None:
@@ -226,13 +226,18 @@ class Session:
         try:
             label = named(self.typed, [choice.label for choice in self.choices[1:]])
         except RecordingError as error:
-            self.notice = _sentence(str(error))
+            self.notice = sentence(str(error))
             return
-        self._point_at(label)
         self._begin(label)
+
+    def _list(self) -> None:
+        self.choices = choices(self._card.labels, self._card.background, self._recordings,
+                               self.label)
 
     def _begin(self, label: str) -> None:
         self.label = label
+        self._list()  # a new one is in it before its first recording is on disk
+        self._point_at(label)
         self.number = 1 + sum(choice.count for choice in self.choices if choice.label == label)
         self._again()
 
@@ -292,8 +297,3 @@ class Session:
         if not self.notice:
             self._requests.append(Learn())
             self.open = False
-
-
-def _sentence(words: str) -> str:
-    """An error's words with a capital letter and a full stop."""
-    return words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")

@@ -35,14 +35,15 @@ class Choice:
         return "Background" if self.kind == "background" else self.label
 
 
-def choices(labels: Sequence[str], background: Sequence[str], recordings: Iterable[Recording]
-            ) -> list[Choice]:
-    """A new gesture, background, what is recorded already, and then all other `labels`."""
+def choices(labels: Sequence[str], background: Sequence[str], recordings: Iterable[Recording],
+            named: str = "") -> list[Choice]:
+    """A new gesture, background, what is recorded already or `named` to be so, all other `labels`.
+    """
     counts = Counter(BACKGROUND if recording.background else recording.label
                      for recording in recordings)
     rest = counts.pop(BACKGROUND, 0)
     shipped = [label for label in labels if label not in background]
-    taught = sorted(counts)
+    taught = sorted({*counts, named} - {"", BACKGROUND, *(set(shipped) - set(counts))})
     return [Choice("", "new"), Choice(BACKGROUND, "background", rest, BACKGROUND_WANTED),
             *(Choice(label, "gesture", counts[label], WANTED) for label in taught),
             *(Choice(label, "gesture", 0, WANTED) for label in shipped if label not in counts)]
@@ -100,3 +101,8 @@ def newest(choice: Choice, recordings: Iterable[Recording]) -> Recording | None:
              if (recording.background if choice.kind == "background"
                  else recording.label == choice.label and not recording.background)]
     return max(found, key=lambda recording: (recording.date, recording.path.name), default=None)
+
+
+def sentence(words: str) -> str:
+    """An error's words with a capital letter and a full stop."""
+    return words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")

@@ -235,6 +235,31 @@ def test_the_newest_recording_is_deleted_once_the_person_has_said_so() -> None:
     assert user.session.step == "choose"  # there is no background to delete
 
 
+def test_a_new_gesture_is_in_the_list_before_it_is_on_disk(user: User) -> None:
+    user.press("n")
+    user.type("zigzag")
+    user.press("enter")
+    user.record()
+    user.session.examined((1.0, 2.0), np.ones(75, np.float32))
+    user.session.listed(recorded("Knock"))  # of something else that was done meanwhile
+    user.press("enter")
+    assert (user.session.chosen.label, user.session.chosen.count) == ("Zigzag", 0)
+    user.session.listed([*recorded("Knock"), *recorded("Zigzag")])
+    assert (user.session.chosen.label, user.session.chosen.count) == ("Zigzag", 1)
+    assert list(labels_of(user.session)).count("Zigzag") == 1
+    user.press("enter")
+    assert (user.session.label, user.session.number) == ("Zigzag", 2)
+
+
+def test_a_shipped_gesture_moves_up_with_its_first_recording(user: User) -> None:
+    user.press("up", "enter", "esc")  # the last of the list
+    last = user.session.label
+    assert user.session.chosen.label == last
+    assert list(labels_of(user.session))[-1] == last
+    user.session.listed(recorded(last))
+    assert list(labels_of(user.session))[2] == user.session.chosen.label == last
+
+
 def test_the_cursor_stays_on_its_gesture_when_the_list_changes(user: User) -> None:
     user.press("up")
     last = user.session.chosen.label
