@@ -103,6 +103,14 @@ MUTATIONS = (
              "merged = {**values, **{k: v for k, v in given.items() if k in names}}",
              "merged = {**{k: v for k, v in given.items() if k in names}, **values}",
              "tests/app/test_settings.py"),
+    Mutation("Esc in a session ends the demo", "app/teach.py",
+             'return key == "esc"', "return False", "tests/app/test_teach.py"),
+    Mutation("a clip is not saved before it is judged", "app/teach_worker.py",
+             "self._answers.put(Examined(stroke, energy))\n        try:",
+             "self._answers.put(Examined(stroke, energy))\n        return\n        try:",
+             "tests/app/test_teaching.py"),
+    Mutation("any taught model is used", "app/personal.py",
+             "if taught != shipped:", "if False:", "tests/app/test_personal.py"),
 )
 
 
