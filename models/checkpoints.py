@@ -34,7 +34,7 @@ __all__ = ["DEFAULT_MODEL", "CheckpointError", "load_initial_weights", "load_mod
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_MODEL = "mobilenet_v2_interim"
+DEFAULT_MODEL = "mobilenet_v2_rendered"
 NAMED_AT_MOST = 5  # tensors, or patterns of their names, that are named to the user
 NUMBER = re.compile(r"(?<=[.a-z])\d+(?=\.|$)")  # of a stage, a block or a layer
 

@@ -2,8 +2,9 @@
 
     python -m training.thresholds --model M.safetensors --shards HELD_OUT --out M2.safetensors
 
-Only rendered streams of held-out people may be used: a half of the people fits, the other half
-judges. Classes whose precision does not hold there are disabled: they can be switched on again.
+Only rendered streams of held-out people may be used. Each of them is judged by what the others fit;
+classes whose precision does not hold there are disabled: they can be switched on again. Then all
+people together fit the thresholds of the other classes.
 """
 
 from __future__ import annotations
@@ -28,40 +29,67 @@ from training.streams import Recording, record, replay
 GRID = tuple(step / 20 for step in range(7, 20))  # thresholds tried: 0.35 to 0.95
 FEWEST = 5  # events of a class, or its threshold is left as it is
 PRECISION = 0.8  # of a class that stays on
-ROUNDS = 2  # thresholds shape each other: what one class does not say another one may
+NONE = (0, 0, 0)
+
+Counts = dict[str, tuple[int, int, int]]  # by label: found, invented, missed
+Tried = dict[float, list[Counts]]  # by threshold, recording by recording
 
 
 def fitted(recordings: Sequence[Recording], card: ModelCard) -> ModelCard:
-    """The card with the thresholds that give each class its best F1 on these recordings.
+    """The card with the thresholds that give each class its best F1 on these recordings, of those
+    that hold its precision, if any does.
 
     Of thresholds that do equally well the middle one is taken.
     """
-    happened = [event.label for recording in recordings for event in recording.truth]
-    for _ in range(ROUNDS):
-        tried = {rise: cases_of(recordings, with_thresholds(
-            card, {label: rise for label in card.labels if label not in card.background}))
-            for rise in GRID}
-        counts = {rise: class_counts(cases) for rise, cases in tried.items()}
-        best = {}
-        for label in card.labels:
-            if label in card.background or happened.count(label) < FEWEST:
-                continue
-            marks = {rise: f1(*counts[rise].get(label, (0, 0, 0))) for rise in GRID}
-            top = [rise for rise in GRID if marks[rise] >= max(marks.values()) - 1e-9]
-            best[label] = top[len(top) // 2]
-        card = with_thresholds(card, best)
-    return card
+    return _best(_tried(recordings, card), range(len(recordings)), card)
 
 
-def unreliable(recordings: Sequence[Recording], card: ModelCard) -> list[str]:
-    """The gestures whose precision on these recordings is under 0.8, or that were never found."""
-    counts = class_counts(cases_of(recordings, card))
-    found = []
+def crossed(recordings: Sequence[Recording], card: ModelCard) -> list[StreamCase]:
+    """Every recording, judged with thresholds that all other people fitted. Raises DataError."""
+    people = sorted({recording.person for recording in recordings})
+    if len(people) < 2:
+        raise DataError("thresholds need held-out streams of at least two people: each is judged "
+                        "by what the others fit")
+    tried, cases = _tried(recordings, card), []
+    for person in people:
+        others = [i for i, r in enumerate(recordings) if r.person != person]
+        cases += cases_of([r for r in recordings if r.person == person],
+                          _best(tried, others, card))
+    return cases
+
+
+def _tried(recordings: Sequence[Recording], card: ModelCard) -> Tried:
+    """Each threshold for all classes at once, on each recording."""
+    return {rise: [class_counts([case]) for case in cases_of(recordings, with_thresholds(
+        card, {label: rise for label in card.labels if label not in card.background}))]
+        for rise in GRID}
+
+
+def _best(tried: Tried, numbers: Sequence[int], card: ModelCard) -> ModelCard:
+    """The card with the thresholds that do best on the recordings of these numbers."""
+    best = {}
     for label in card.labels:
-        right, invented, _ = counts.get(label, (0, 0, 0))
-        if label not in card.background and right < PRECISION * max(right + invented, 1):
-            found.append(label)
-    return found
+        sums = {rise: tuple(sum(rows[i].get(label, NONE)[k] for i in numbers) for k in range(3))
+                for rise, rows in tried.items()}
+        right, _, missed = sums[GRID[0]]
+        off = label in card.background or label in card.smoothing.disabled
+        if off or right + missed < FEWEST:
+            continue
+        marks = {rise: mark(*counts) for rise, counts in sums.items()}
+        top = [rise for rise in GRID if marks[rise] == max(marks.values())]
+        best[label] = top[len(top) // 2]
+    return with_thresholds(card, best)
+
+
+def unreliable(cases: Sequence[StreamCase], card: ModelCard) -> list[str]:
+    """The gestures whose precision in these cases is under 0.8, or that were never found."""
+    counts = class_counts(cases)
+    return [label for label in card.labels if label not in card.background
+            and not holds(*counts.get(label, NONE)[:2])]
+
+
+def holds(right: int, invented: int) -> bool:
+    return right > 0 and right >= PRECISION * (right + invented)
 
 
 def cases_of(recordings: Sequence[Recording], card: ModelCard) -> list[StreamCase]:
@@ -73,19 +101,9 @@ def with_thresholds(card: ModelCard, thresholds: dict[str, float]) -> ModelCard:
     return card.replace(smoothing={"thresholds": {**card.smoothing.thresholds, **thresholds}})
 
 
-def f1(right: int, invented: int, missed: int) -> float:
-    return 2 * right / max(2 * right + invented + missed, 1)
-
-
-def split_by_person(recordings: Sequence[Recording]) -> tuple[list[Recording], list[Recording]]:
-    """Every other person, in the order of their names. Raises DataError for a single person."""
-    people = sorted({recording.person for recording in recordings})
-    if len(people) < 2:
-        raise DataError("thresholds need held-out streams of at least two people: one half fits, "
-                        "the other half judges")
-    first = set(people[::2])
-    return ([r for r in recordings if r.person in first],
-            [r for r in recordings if r.person not in first])
+def mark(right: int, invented: int, missed: int) -> tuple[bool, float]:
+    """Whether the precision holds, then the F1."""
+    return holds(right, invented), 2 * right / max(2 * right + invented + missed, 1)
 
 
 def fit(model: str, shards: Path, out: Path, most: int | None) -> list[str]:
@@ -96,14 +114,13 @@ def fit(model: str, shards: Path, out: Path, most: int | None) -> list[str]:
     clips = read_shards(shards)[:most]
     recordings = [record(clip, engine, padded=True, allow=("all",))
                   for clip in tqdm(clips, unit="stream", leave=False)]
-    fitting, judging = split_by_person(recordings)
-    new = fitted(fitting, card)
-    disabled = unreliable(judging, new)
-    new = new.replace(smoothing={"disabled": disabled})
-    figures = stream_figures(cases_of(judging, new))
+    disabled = unreliable(crossed(recordings, card), card)
+    card = card.replace(smoothing={"disabled": disabled})
+    figures = stream_figures(crossed(recordings, card))
+    new = fitted(recordings, card)
     told = {"figures": as_json(figures), "how": (
-        f"{len(judging)} rendered streams of held-out people that fitted no threshold, though they "
-        f"chose the classes that are on; {len(fitting)} streams of others fitted")}
+        f"{len(recordings)} rendered streams of held-out people, each with thresholds that the "
+        "others fitted; together they chose the classes that are on")}
     new = new.replace(measured={**new.measured, "rendered streams": told})
     save_model(network, new, out)
     return [*(f"{name:38} {figure}" for name, figure in figures.items()),

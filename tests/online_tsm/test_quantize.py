@@ -105,7 +105,7 @@ def test_what_does_not_agree_is_said(graph, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize(("arguments", "named"), [
     (["nowhere", "out.onnx"], "nowhere is no file"),
-    (["mobilenet_v2_interim", "out.onnx", "--frames", "nowhere.mp4"], "read from nowhere.mp4"),
+    (["mobilenet_v2_rendered", "out.onnx", "--frames", "nowhere.mp4"], "read from nowhere.mp4"),
 ])
 def test_what_cannot_be_read_is_a_sentence(arguments, named, capsys):
     assert quantize.main(arguments) == 2

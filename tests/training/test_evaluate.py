@@ -18,9 +18,9 @@ from online_tsm.engine import open_engine
 from training.answers import clip_answers, interleaved, judged_span, peak
 from training.data import read_shards
 from training.evaluate import main
-from training.events_file import LabelledEvent
+from training.events_file import DataError, LabelledEvent
 from training.streams import Recording, padded_times, record, replay
-from training.thresholds import fitted, split_by_person, unreliable
+from training.thresholds import cases_of, crossed, fitted, mark, unreliable
 from training.thresholds import main as thresholds_main
 
 
@@ -136,16 +136,24 @@ def test_thresholds_part_true_from_false_and_unreliable_classes_go(toy_card: Mod
                        logits_recording(person, "stop", "stop", 4),
                        logits_recording(person, "", "stop", 4),
                        logits_recording(person, "", "stop", 4)]
-    fitting, judging = split_by_person(recordings)
-    assert {r.person for r in fitting} == {"p0", "p2"}
-    assert {r.person for r in judging} == {"p1", "p3"}
-    card = fitted(fitting, toy_card)
+    card = fitted(recordings, toy_card)
     sure, weak = (float(torch.tensor([a, 0.0, 0, 0]).softmax(0)[0]) for a in (5, 2))
     assert weak < card.smoothing.thresholds["left"] < sure
     assert card.smoothing.thresholds["right"] < float(
         torch.tensor([3.0, 0, 0, 0]).softmax(0)[0])
-    assert unreliable(judging, card) == ["stop"]
-    assert unreliable(judging, toy_card.replace(smoothing={"rise": 0.6})) == ["left", "stop"]
+    assert unreliable(cases_of(recordings, card), card) == ["stop"]
+    untuned = cases_of(recordings, toy_card.replace(smoothing={"rise": 0.6}))
+    assert unreliable(untuned, toy_card) == ["left", "stop"]
+    assert len(crossed(recordings, toy_card)) == len(recordings)
+    assert unreliable(crossed(recordings, toy_card), toy_card) == ["stop"]
+    with pytest.raises(DataError, match="two people"):
+        crossed([r for r in recordings if r.person == "p1"], toy_card)
+
+
+def test_a_threshold_that_holds_the_precision_comes_before_a_better_f1() -> None:
+    assert mark(4, 1, 6) > mark(9, 4, 1)  # precision .8 and .69
+    assert mark(9, 2, 1) > mark(4, 1, 6)
+    assert mark(0, 0, 5)[0] is False
 
 
 def test_the_fitted_card_travels_in_the_file(model: Path, shards: Path, tmp_path: Path,
