@@ -142,8 +142,8 @@ def test_pictures_of_two_sizes_and_keys(shown):
     assert tuple(picture[top + 5, left + 5]) == (0, 0, 200)
     shown.press("h", "h")
     shown.wait_for(1280, 720)  # 1920x1080, made to fit
-    for key, heard in (("Left", "left"), ("F1", ""), ("Shift_L", ""), ("X", "x"), ("space", "space"),
-                       ("f", "f"), ("Escape", "esc"), ("q", "q")):
+    for key, heard in (("Left", "left"), ("F1", ""), ("Shift_L", ""), ("X", "x"),
+                       ("space", "space"), ("f", "f"), ("Escape", "esc"), ("q", "q")):
         shown.press(key, heard)
     assert shown.finish() == "open"
 
