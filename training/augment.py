@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -15,10 +16,10 @@ from numpy.typing import NDArray
 from models.card import ModelCard
 from online_tsm.preprocess import kept_box
 
-Image = NDArray[np.uint8]
-Pixels = NDArray[np.float32]  # RGB or BGR, 0 to 1
+Image = NDArray[np.uint8]  # BGR; those of a sequence [T, h, w, 3]
 Rng = np.random.Generator
-NOMINAL_HEIGHT = 96  # pixels: blur and noise below are meant for pictures about so high
+NOMINAL_HEIGHT = 96  # pixels: blur below is meant for pictures about so high
+NOISE_STARTS = 1 << 20  # places where a sequence's noise can begin
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class AugmentOptions:
     noise: float = 0.35  # share, up to a few hundredths
     blur: float = 0.25  # share
     cut_out: float = 0.15  # share, a rectangle of one colour
-    background: float = 0.3  # share of the sequences that have masks
+    background: float = 0.3  # share, where there are masks
 
 
 def mirrored_places(card: ModelCard) -> NDArray[np.int64]:
@@ -57,32 +58,38 @@ def augment(
     """Frames uint8 BGR [H, W, 3] of one sequence to network inputs float32 [T, 3, h, w].
 
     `mirrored` turns them left to right; the caller swaps the labels. `masks` are of the same
-    sizes, 255 where the person is. A cut between clips may change the frames' size.
+    sizes, 255 where the person is: with them the person stands before another wall. A cut between
+    clips may change the frames' size.
     """
-    if masks is not None and rng.random() < options.background:
+    if masks is not None:
         images = swap_background(images, masks, rng)
     pixels = warp(images, card, options, mirrored, rng)
     pixels = recolour(pixels, options, rng)
-    pixels = spoil(pixels, options, rng)
+    pixels = blurred(pixels, options, rng)
     cut_out(pixels, options, rng)
-    np.clip(pixels, 0, 1, out=pixels)
     if card.colour == "rgb":
         pixels = pixels[..., ::-1]
-    inputs = (pixels - np.asarray(card.mean, np.float32)) / np.asarray(card.std, np.float32)
-    return np.ascontiguousarray(inputs.transpose(0, 3, 1, 2), np.float32)
+    inputs = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)).astype(np.float32)
+    if rng.random() < options.noise:
+        inputs += noise(inputs.shape, rng) * np.float32(abs(rng.normal(0, 0.03)) * 255)
+        np.clip(inputs, 0, 255, out=inputs)
+    mean, std = (np.array(values, np.float32)[:, None, None] for values in (card.mean, card.std))
+    inputs *= 1 / (255 * std)
+    inputs -= mean / std
+    return inputs
 
 
 def warp(
     images: Sequence[Image], card: ModelCard, options: AugmentOptions, mirrored: bool, rng: Rng
-) -> Pixels:
-    """Frames cut out of the card's box, moved, scaled, turned: float32 [T, h, w, 3], 0 to 1."""
+) -> Image:
+    """Frames cut out of the card's box, moved, scaled, turned: uint8 [T, h, w, 3]."""
     height, width = card.input_size
     zoom = rng.uniform(*options.zoom)
     stretch = np.exp(rng.normal(0, 1) * options.aspect)
     move = rng.uniform(-1, 1, 2) * options.shift
     angle = rng.normal(0, 1) * options.turn
     shake = 0.5 if rng.random() < options.shake else 0.0
-    out = np.empty((len(images), height, width, 3), np.float32)
+    out = np.empty((len(images), height, width, 3), np.uint8)
     for target, image in zip(out, images, strict=True):
         small, factor = _shrunk(image, card)
         left, top, right, bottom = (edge * factor for edge in kept_box(card, *image.shape[:2]))
@@ -103,7 +110,6 @@ def warp(
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
-    out /= 255
     return out
 
 
@@ -118,45 +124,57 @@ def _shrunk(image: Image, card: ModelCard) -> tuple[Image, float]:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8), factor
 
 
-def recolour(pixels: Pixels, options: AugmentOptions, rng: Rng) -> Pixels:
+def recolour(pixels: Image, options: AugmentOptions, rng: Rng) -> Image:
     """Another camera and another light: colour cast, saturation, gamma, contrast, brightness."""
     if rng.random() < options.colour:
-        cast = (np.eye(3) + rng.normal(0, 0.06, (3, 3))).astype(np.float32)
-        pixels = np.clip(pixels @ cast, 0, 1)
-        grey = pixels.mean(-1, keepdims=True)
-        pixels = np.clip(grey + (pixels - grey) * np.float32(rng.uniform(0, 1.5)), 0, 1)
-        pixels = pixels ** np.float32(np.exp(rng.normal(0, 0.25)))
-        mean = pixels.mean()
-        pixels = (
-            (pixels - mean) * np.float32(np.exp(rng.normal(0, 0.2)))
-            + mean
-            + np.float32(rng.normal(0, 0.08))
-        )
+        cast = np.eye(3) + rng.normal(0, 0.06, (3, 3))
+        kept = rng.uniform(0, 1.5)  # of the saturation
+        pixels = mixed(pixels, (kept * np.eye(3) + (1 - kept) / 3) @ cast)
+        curve = np.linspace(0, 1, 256) ** np.exp(rng.normal(0, 0.25))
+        mean = curve[pixels[:, ::4, ::4]].mean()
+        curve = (curve - mean) * np.exp(rng.normal(0, 0.2)) + mean + rng.normal(0, 0.08)
+        table = np.round(curve.clip(0, 1) * 255).astype(np.uint8)
+        pixels = np.asarray(cv2.LUT(pixels, table), np.uint8)
     if rng.random() < options.grey:
-        pixels = np.broadcast_to(pixels.mean(-1, keepdims=True), pixels.shape).copy()
+        pixels = mixed(pixels, np.full((3, 3), 1 / 3))
     return pixels
 
 
-def spoil(pixels: Pixels, options: AugmentOptions, rng: Rng) -> Pixels:
-    """Blur and noise."""
-    scale = pixels.shape[1] / NOMINAL_HEIGHT
-    if rng.random() < options.blur:
-        sigma = rng.uniform(0.4, 1.4) * scale
-        pixels = np.stack([cv2.GaussianBlur(frame, (0, 0), sigma) for frame in pixels])
-    if rng.random() < options.noise:
-        level = np.float32(abs(rng.normal(0, 0.03)))
-        pixels = pixels + rng.standard_normal(pixels.shape, np.float32) * level
-    return pixels
+def mixed(pixels: Image, matrix: NDArray[np.float64]) -> Image:
+    """Each pixel's colours times `matrix` [new, old]."""
+    flat = pixels.reshape(-1, pixels.shape[2], 3)
+    return np.asarray(cv2.transform(flat, matrix), np.uint8).reshape(pixels.shape)
 
 
-def cut_out(pixels: Pixels, options: AugmentOptions, rng: Rng) -> None:
+def blurred(pixels: Image, options: AugmentOptions, rng: Rng) -> Image:
+    if rng.random() >= options.blur:
+        return pixels
+    sigma = rng.uniform(0.4, 1.4) * pixels.shape[1] / NOMINAL_HEIGHT
+    return np.stack([np.asarray(cv2.GaussianBlur(frame, (0, 0), sigma), np.uint8)
+                     for frame in pixels])
+
+
+def noise(shape: tuple[int, ...], rng: Rng) -> NDArray[np.float32]:
+    """Normal noise of a standard deviation of 1: a piece of a long row of it, drawn once."""
+    length = int(np.prod(shape))
+    row = _noise_row(length + NOISE_STARTS)
+    start = int(rng.integers(NOISE_STARTS))
+    return row[start:start + length].reshape(shape)
+
+
+@lru_cache(maxsize=2)
+def _noise_row(length: int) -> NDArray[np.float32]:
+    return np.random.default_rng(0).standard_normal(length, np.float32)
+
+
+def cut_out(pixels: Image, options: AugmentOptions, rng: Rng) -> None:
     """Hides one rectangle in all frames, in place."""
     if rng.random() >= options.cut_out:
         return
     height, width = pixels.shape[1:3]
     h, w = (rng.integers(max(side // 12, 1), max(side // 3, 2)) for side in (height, width))
     top, left = rng.integers(0, height - h + 1), rng.integers(0, width - w + 1)
-    pixels[:, top : top + h, left : left + w] = rng.random(3, np.float32)
+    pixels[:, top : top + h, left : left + w] = rng.integers(0, 256, 3)
 
 
 def swap_background(images: Sequence[Image], masks: Sequence[Image], rng: Rng) -> list[Image]:

@@ -56,6 +56,7 @@ class OptimiserOptions:
     dropout: float = 0.1  # before the last layer
     frozen_blocks: int = 3  # of the walk, from the stem on: they keep weights and statistics,
     frozen_views: int = 60_000  # so long
+    still_norms: bool = False  # batch norms keep their statistics; for a network trained before
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,8 @@ class Samples:
         mirrored = bool(rng.random() < self.augmentation.mirror)
         if mirrored:
             places = self._mirrored[places]
-        images, masks = _pictures(shots, self.card.background)
+        swapped = bool(rng.random() < self.augmentation.background)
+        images, masks = _pictures(shots, self.card.background, with_masks=swapped)
         inputs = augment(images, self.card, self.augmentation, rng, mirrored=mirrored,
                          masks=masks)
         return inputs, Targets(places, weights)
@@ -110,11 +111,11 @@ def _stacked(parts: list[tuple[np.ndarray, Targets]]) -> Batch:
     )
 
 
-def _pictures(shots: Sequence[Shot], background: Sequence[str]
+def _pictures(shots: Sequence[Shot], background: Sequence[str], *, with_masks: bool
               ) -> tuple[list[Image], list[Image] | None]:
-    """The frames of all shots, and their masks if every shot has them."""
+    """The frames of all shots, and their masks if they are wanted and every shot has them."""
     images: list[Image] = []
-    masks: list[Image] | None = []
+    masks: list[Image] | None = [] if with_masks else None
     for shot in shots:
         numbers = frame_numbers(shot.clip, shot.times, background).tolist()
         images += shot.clip.read(numbers)

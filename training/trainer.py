@@ -24,7 +24,7 @@ from models.network import OnlineNetwork
 from models.weight_files import head_of
 from training.data import Clip
 from training.distributed import from_first, open_group, share_batch_norms, total
-from training.frozen import FrozenFront
+from training.frozen import FrozenFront, StillNorms
 from training.loss import Losses, sequence_loss
 from training.plots import plot_curves
 from training.progress import Average, Log, StateError, load_state, save_state
@@ -164,10 +164,14 @@ class Trainer:
         if blocks and self.step < self._thaw_step():
             self.front = FrozenFront(self.network, blocks)
         self.network.train()
+        body = self._body(self.network)
         if self.world == 1:
-            return self.network
-        return DistributedDataParallel(self.network, broadcast_buffers=False,
+            return body
+        return DistributedDataParallel(body, broadcast_buffers=False,
                                        find_unused_parameters=self.front is not None)
+
+    def _body(self, network: OnlineNetwork) -> nn.Module:
+        return StillNorms(network) if self.recipe.optimiser.still_norms else network
 
     def _forward(self, model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
         """Clips [N, T, 3, H, W] to logits [N, T, K]."""
@@ -188,7 +192,7 @@ class Trainer:
 
     def _timed(self, bf16: bool) -> float:
         """Seconds of the fastest of a few forward and backward passes of a copy."""
-        trial, fastest = copy.deepcopy(self.network).train(), math.inf
+        trial, fastest = self._body(copy.deepcopy(self.network).train()), math.inf
         inputs = torch.rand(max(1, self.recipe.optimiser.batch // self.world),
                             self.recipe.sequence.frames, 3, *self.card.input_size,
                             device=self.device)

@@ -20,8 +20,9 @@ from toy_shards import toy_recipe
 from models.build import build_network
 from models.card import ModelCard
 from models.checkpoints import load_model
+from models.network import OnlineNetwork
 from training.data import read_shards
-from training.frozen import FrozenFront
+from training.frozen import FrozenFront, StillNorms
 from training.loss import gesture_of, sequence_loss
 from training.progress import Average, Log, load_state, save_state
 from training.recipe import LossOptions, RecipeError, card_of, read_recipe, recipe_from_dict
@@ -85,14 +86,50 @@ def test_frozen_blocks_stay_and_their_statistics_too(toy_card: ModelCard) -> Non
                            after["features.2.conv.1.running_mean"])
 
 
-@pytest.mark.parametrize("architecture", ["mobilenet_v2", "resnet18"])
-def test_a_frozen_front_and_the_rest_are_the_whole(toy_card: ModelCard, architecture: str) -> None:
-    network = build_network(toy_card.replace(architecture=architecture, width_multiplier=1.0))
-    for module in network.modules():  # statistics as if it had learnt something
+def experienced(card: ModelCard, architecture: str) -> OnlineNetwork:
+    """A network in eval mode whose batch norms have statistics as if it had learnt something."""
+    network = build_network(card.replace(architecture=architecture, width_multiplier=1.0))
+    for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.uniform_(-0.5, 0.5)
             module.running_var.uniform_(0.5, 2)
-    network.eval()
+    return network.eval()
+
+
+@pytest.mark.parametrize("architecture", ["mobilenet_v2", "resnet18"])
+def test_still_norms_give_the_networks_own_answers_and_gradients(
+        toy_card: ModelCard, architecture: str) -> None:
+    network = experienced(toy_card, architecture)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    clips = torch.randn(2, 4, 3, 32, 32)
+    still, gradients = StillNorms(network), []
+    for model, training in ((network, False), (still, True)):
+        network.train(training)
+        network.zero_grad()
+        model(clips).square().mean().backward()
+        gradients.append({name: parameter.grad.clone()
+                          for name, parameter in network.named_parameters()})
+    for name, gradient in gradients[0].items():
+        assert torch.allclose(gradients[1][name], gradient, rtol=1e-3,
+                              atol=1e-3 * float(gradient.abs().max())), name
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert len(list(still.parameters())) == len(list(network.parameters()))
+
+
+def test_still_norms_learn_in_bf16_too(toy_card: ModelCard) -> None:
+    network = experienced(toy_card, "mobilenet_v2")
+    still, clips = StillNorms(network), torch.randn(2, 4, 3, 32, 32)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = still(clips).float()
+    logits.square().mean().backward()
+    exact = network(clips)
+    assert float((logits - exact).detach().abs().max()) < 0.05 * float(exact.detach().abs().max())
+    assert all(float(parameter.grad.abs().sum()) > 0 for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("architecture", ["mobilenet_v2", "resnet18"])
+def test_a_frozen_front_and_the_rest_are_the_whole(toy_card: ModelCard, architecture: str) -> None:
+    network = experienced(toy_card, architecture)
     clips = torch.randn(2, 5, 3, 32, 32)
     with torch.no_grad():
         whole = network(clips)
