@@ -269,7 +269,7 @@ def test_two_processes_do_what_one_does(recipe: dict[str, object], tmp_path: Pat
         assert torch.allclose(tensor, two["network"][name], rtol=1e-3, atol=1e-4), name
     means = [torch.cat([moments["exp_avg"].flatten() for moments in
                         state["optimiser"]["state"].values()]) for state in (one, two)]
-    assert (means[0] - means[1]).norm() < 0.1 * means[0].norm()  # of all gradients together
+    assert (means[0] - means[1]).norm() < 0.2 * means[0].norm()  # of all gradients together
 
 
 def column(path: Path, name: str) -> list[float]:
