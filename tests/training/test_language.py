@@ -10,8 +10,8 @@ from training.synthesis.language import (
     load_gestures,
     resting_poses,
 )
-from training.synthesis.motion import AT, hand_at
-from training.synthesis.performing import draw_pose, perform
+from training.synthesis.motion import AT, PALM, POINT, hand_at
+from training.synthesis.performing import RHYTHMS, draw_habit, draw_pose, perform
 
 WAVE = """\
 label: Wave
@@ -107,6 +107,28 @@ def test_a_performance_keeps_its_order_and_its_event_lies_in_the_stroke(wave):
     assert np.allclose(hands[0], rest)
     assert abs(hands[1][AT][0] - 0.7) < 0.15
     assert np.allclose(hands[2], rest, atol=1e-3)
+
+
+def test_a_habit_is_the_same_in_every_pose_and_leaves_a_hand_on_the_face_there():
+    rng = np.random.default_rng(5)
+    rest = draw_pose(resting_poses()[0], rng)
+    habits = [draw_habit(rng) for _ in range(60)]
+    assert {habit.rhythm for habit in habits} == {"", *RHYTHMS}
+    places = np.array([[0.3, 0.5, 0.7], [-0.4, 0.2, 0.8]], np.float32)
+    for habit in habits:
+        moved = []
+        for place in places:
+            pose = rest.copy()
+            pose[AT] = place
+            struck = habit.pose(pose)
+            moved.append(struck[AT] - place)
+            for part in (POINT, PALM):
+                assert np.allclose(struck[part], habit.turn @ pose[part], atol=1e-6)
+                assert np.isclose(np.linalg.norm(struck[part]), np.linalg.norm(pose[part]))
+        assert np.allclose(moved, habit.shift, atol=1e-6)
+        touching = rest.copy()
+        touching[AT] = [0.2, 0.6, 0.4]  # a hand at the nose
+        assert np.array_equal(habit.pose(touching), touching)
 
 
 def test_background_has_no_event():

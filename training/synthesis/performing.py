@@ -1,6 +1,7 @@
 """Draws one performance from a style: every range of the gesture file becomes a number."""
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,11 +18,46 @@ from training.synthesis.motion import (
     Performance,
     Segment,
 )
-from training.synthesis.skeleton import Array
+from training.synthesis.skeleton import Array, about
 from training.synthesis.values import Range, Triple
 
 Rng = np.random.Generator
 POSE_NOISE, DIRECTION_NOISE, THUMB_NOISE = 0.02, 0.05, 0.05
+# Standard deviations of a habit: of the place in body units (out, up, near), of the turn in
+# radians, of a path's bend in body units; and the share of performances with a rhythm of their own.
+HABIT_SHIFT, HABIT_TURN, HABIT_BEND, HABIT_RHYTHM = (0.07, 0.07, 0.03), 0.18, 0.04, 0.35
+RHYTHMS = ("even", "early", "late")
+TOUCH, FREE = 0.4, 0.6  # from here to there in front of the body a hand touches it ever less
+
+
+@dataclass(frozen=True)
+class Habit:
+    """How somebody performs this once, beyond what the style says, the same in every pose.
+
+    shift: body units (3,). turn: rotation (3, 3) of the hand. bend: of every stroke's path, body
+    units (3,). rhythm: of every stroke, "" for what the style says.
+    """
+
+    shift: Array
+    turn: Array
+    bend: Array
+    rhythm: str
+
+    def pose(self, pose: Array) -> Array:
+        """A pose vector as this person strikes it. A hand that touches the body stays there."""
+        free = float(np.clip((pose[AT][2] - TOUCH) / (FREE - TOUCH), 0, 1))
+        out = pose.copy()
+        out[AT] += free * self.shift
+        for part in (POINT, PALM):
+            out[part] += free * (self.turn @ pose[part] - pose[part])
+        return out
+
+
+def draw_habit(rng: Rng) -> Habit:
+    turn = about(rng.normal(0, 1, 3), rng.normal(0, HABIT_TURN))
+    rhythm = RHYTHMS[int(rng.integers(0, len(RHYTHMS)))] if rng.random() < HABIT_RHYTHM else ""
+    shift, bend = rng.normal(0, 1, 3) * HABIT_SHIFT, rng.normal(0, HABIT_BEND, 3)
+    return Habit(shift.astype(np.float32), turn, bend.astype(np.float32), rhythm)
 
 
 def perform(
@@ -30,16 +66,18 @@ def perform(
     """Draw one performance that begins at a time (seconds) from a resting hand (POSE_SIZE,)."""
     phases = _repeated(style, rng)
     size = rng.uniform(*style.size)
+    habit = draw_habit(rng)
     here = home
     body = np.zeros(len(BODY), np.float32)
     segments: list[Segment] = []
     for phase in phases:
         seconds = rng.uniform(*phase.time)
-        target = _target(phase, here, home, rng)
-        through = [draw_pose(pose, rng) for pose in phase.through]
+        target = _target(phase, here, home, habit, rng)
+        through = [habit.pose(draw_pose(pose, rng)) for pose in phase.through]
         body = _body(phase, body, rng)
         points = np.stack([here, *through, target])
         arc = np.array([rng.uniform(*r) for r in phase.arc or ((0, 0),) * 3], np.float32)
+        stroke = phase.kind == "stroke"
         motion = _draw_motion(phase.motion, rng) if phase.motion else None
         segments.append(
             Segment(
@@ -47,8 +85,8 @@ def perform(
                 start,
                 start + seconds,
                 points,
-                arc,
-                phase.speed,
+                arc + habit.bend if stroke else arc,
+                (stroke and habit.rhythm) or phase.speed,
                 motion,
                 phase.wander,
                 body,
@@ -91,9 +129,9 @@ def _repeated(style: Style, rng: Rng) -> list[Phase]:
     return [*style.phases[:first], *middle, *style.phases[last:]]
 
 
-def _target(phase: Phase, here: Array, home: Array, rng: Rng) -> Array:
+def _target(phase: Phase, here: Array, home: Array, habit: Habit, rng: Rng) -> Array:
     if phase.to is not None:
-        return draw_pose(phase.to, rng)
+        return habit.pose(draw_pose(phase.to, rng))
     if phase.kind in ("retract", "rest"):
         return home
     drift = here.copy()
