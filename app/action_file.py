@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast, get_args
@@ -42,8 +42,10 @@ class Action:
     timeout_s: float = 0.0
 
 
-def read_actions(path: Path, labels: Sequence[str]) -> dict[str, Action]:
-    """The actions of a file by gesture. `labels` are the gestures the model knows."""
+def read_actions(path: Path, labels: Collection[str], *, others: bool = False
+                 ) -> dict[str, Action]:
+    """The actions of a file by gesture. `labels` are the gestures that there are; with `others`
+    any name may be a gesture's, one that will be taught. Raises ActionsError."""
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except (OSError, UnicodeDecodeError) as error:
@@ -58,7 +60,7 @@ def read_actions(path: Path, labels: Sequence[str]) -> dict[str, Action]:
         raise ActionsError(f"{path}: expected lines like `Thumb Up: {{print: liked}}`")
     actions: dict[str, Action] = {}
     for name, value in root.value:
-        label = _known(name, labels, "gesture", path)
+        label = _text(name, path)[0] if others else _known(name, labels, "gesture", path)
         if label in actions:
             raise _fault(path, name, f"'{label}' is given twice")
         actions[label] = _action(value, path)
@@ -132,14 +134,14 @@ def _seconds(node: yaml.Node, path: Path) -> float:
     return seconds
 
 
-def _known(node: yaml.Node, known: Sequence[str], what: str, path: Path) -> str:
+def _known(node: yaml.Node, known: Collection[str], what: str, path: Path) -> str:
     name = _text(node, path)[0]
     if name not in known:
         raise _fault(path, node, f"there is no {what} '{name}'{_hint(name, known)}")
     return name
 
 
-def _hint(name: str, known: Sequence[str]) -> str:
+def _hint(name: str, known: Collection[str]) -> str:
     folded = {word.casefold(): word for word in known}
     near = difflib.get_close_matches(name.casefold(), folded, n=1)
     return f"; did you mean '{folded[near[0]]}'?" if near else f"; known are {', '.join(known)}"

@@ -8,11 +8,10 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from app.action_file import Action, ActionsError, read_actions
+from app.action_file import Action, ActionsError
 from app.streams import http_request, safe_name
 
 if TYPE_CHECKING:
@@ -36,21 +35,29 @@ class Actions:
 
     def __init__(self, actions: Mapping[str, Action], dry_run: bool = False) -> None:
         self.dropped = 0
-        self._actions = actions
+        self._actions: Mapping[str, Action] = {}
         self._dry_run = dry_run
         self._keyboard: Any = None
-        if not dry_run and any(action.kind == "key" for action in actions.values()):
-            self._keyboard = _load_keyboard(actions.values())
+        self.change(actions)
         self._queue: queue.SimpleQueue[tuple[Action, Event] | None] = queue.SimpleQueue()
         self._closed = False
         self._abandoned = False
         self._thread = threading.Thread(target=self._work, name="actions", daemon=True)
         self._thread.start()
 
-    @classmethod
-    def from_file(cls, path: Path, labels: Sequence[str], dry_run: bool = False) -> Self:
-        """The actions of a YAML file; `labels` are the gestures that there are."""
-        return cls(read_actions(path, labels), dry_run)
+    def change(self, actions: Mapping[str, Action]) -> None:
+        """These are the actions from now on; ActionsError as above, and then nothing changes."""
+        if not self._dry_run and any(action.kind == "key" for action in actions.values()):
+            self._keyboard = _load_keyboard(actions.values())
+        self._actions = actions
+
+    def bound(self, labels: Iterable[str]) -> dict[str, Action]:
+        """The actions of these gestures, in the file's order."""
+        return {label: action for label, action in self._actions.items() if label in set(labels)}
+
+    def waiting(self, labels: Iterable[str]) -> list[str]:
+        """The gestures that have an action and are none of these."""
+        return [label for label in self._actions if label not in set(labels)]
 
     def fire(self, event: Event) -> None:
         """Sets off the gesture's action, if it has one. Returns at once."""

@@ -87,6 +87,8 @@ def demo(settings: Settings, started: float) -> None:
         stack.enter_context(_set_by_signals(stopping))
         source = stack.enter_context(_open(settings))  # first: a wrong one must not touch outputs
         sinks = stack.enter_context(Sinks(settings, engine.card, headless))
+        if sinks.waiting:
+            say(sinks.waiting)
         window = None if headless else Window("Gestures", settings.fullscreen)
         teaching = None
         if window is not None:

@@ -163,6 +163,8 @@ class Demo:
             return
         active = self._teaching.active
         learned = self._teaching.poll()
+        if learned is not None:  # first, for the picture keeps what is said last
+            self._say(self._sinks.follow(learned.card))
         while self._teaching.notes:
             self._say(self._teaching.notes.pop(0))
         if learned is not None:

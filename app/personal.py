@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from app.settings import Settings
@@ -14,6 +15,7 @@ from online_tsm.recordings import (
     RecordingError,
     default_teach_dir,
     delete_recording,
+    is_background,
     read_recordings,
 )
 
@@ -58,6 +60,16 @@ def parent_of(card: ModelCard) -> tuple[str, str]:
     teaching = card.measured.get("teaching")
     said = teaching if isinstance(teaching, dict) else {}
     return str(said.get("parent", "")), str(said.get("parent sha256", ""))
+
+
+def taught_names(folder: Path) -> set[str]:
+    """The gestures that are recorded in `folder`, or that the personal checkpoint there knows."""
+    names: set[str] = set()
+    with contextlib.suppress(CardError, CheckpointError, OSError):  # told where they are opened
+        names |= {path.name for path in folder.iterdir() if path.is_dir() and path.name != REPORT
+                  and not path.name.startswith(".") and not is_background(path.name)}
+        names |= set(read_card(folder / PERSONAL).labels)
+    return names
 
 
 def listing(folder: Path) -> list[str]:

@@ -9,8 +9,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from app.actions import Actions
+from app.action_file import Action, ActionsError, read_actions
+from app.actions import Actions, describe
 from app.outputs import STDOUT, JsonLines, OutputError, RunFolder, save_snapshot
+from app.personal import taught_names, teach_dir
 from app.recording import VideoRecorder
 from app.settings import AUTO, Settings
 from app.sources import Frame
@@ -44,8 +46,9 @@ class Sinks:
             self._events = stack.enter_context(JsonLines(events)) if events else None
             self._predictions = (stack.enter_context(JsonLines(settings.predictions))
                                  if settings.predictions else None)
+            self._settings, self._labels = settings, card.labels
             self._actions = stack.enter_context(
-                Actions.from_file(Path(settings.actions), card.labels, settings.dry_run)
+                Actions(self._read_actions(settings.actions), settings.dry_run)
             ) if settings.actions else None
             if self.recording:
                 self._check_recording()
@@ -67,6 +70,37 @@ class Sinks:
         """Whether the reader of what goes to stdout has left: nothing is wanted any more."""
         return any(sink is not None and sink.target == STDOUT and sink.ended
                    for sink in (self._events, self._predictions))
+
+    @property
+    def waiting(self) -> str:
+        """A sentence on the gestures that have an action but are not in the model yet, or ""."""
+        names = self._actions.waiting(self._labels) if self._actions is not None else []
+        return "; ".join(f"the model does not know {name!r}: its action waits until it is taught"
+                         for name in names)
+
+    def follow(self, card: ModelCard) -> str:
+        """Another model is in use: its gestures set off actions from now on, and no others. The
+        actions file is read anew, for what was written into it meanwhile. Returns what changes,
+        as a sentence, or "".
+        """
+        if self._actions is None or self._settings.actions is None:
+            return ""
+        said, before, self._labels = [], self._actions.bound(self._labels), card.labels
+        try:
+            self._actions.change(self._read_actions(self._settings.actions))
+        except ActionsError as error:
+            said.append(f"the actions stay as they were: {error}")
+        now = self._actions.bound(card.labels)
+        said += [f"{label} will {describe(action)}" for label, action in now.items()
+                 if before.get(label) != action]
+        said += [f"{label} does nothing any more" for label in before if label not in now]
+        return "; ".join(said)
+
+    def _read_actions(self, path: str) -> dict[str, Action]:
+        """The file's actions for the model's gestures and those that are recorded or taught; a
+        session that is asked for may bring any other. Raises ActionsError."""
+        names = [*self._labels, *sorted(taught_names(teach_dir(self._settings)))]
+        return read_actions(Path(path), names, others=self._settings.teach)
 
     def write(self, frame: Frame, prediction: Prediction) -> None:
         """The frame's prediction, and its events, which set off their actions."""

@@ -16,6 +16,10 @@ log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parents[1]  # where `training` is found
 NICENESS = 10  # the demo's frames come first
+# A pool of threads for each library would take all cores from the demo; the trainer has workers.
+# And its pipe speaks UTF-8, whatever the system's pipes speak: paths are said on it.
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
+               "PYTHONIOENCODING": "utf-8"}
 _PROGRESS = re.compile(r"progress (\d*\.?\d+) ?(.*)")
 _END_S = 3.0  # how long an ended trainer is waited for before it is killed
 _KEPT = 30  # lines of what it said, for the log when it fails
@@ -35,12 +39,13 @@ class Trainer:
         self.failed = ""
         self._lines: deque[str] = deque(maxlen=_KEPT)
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": path}
         self._process = subprocess.Popen(
             # -P: or a folder `training` where the demo was started would be taken for ours
             [sys.executable, "-P", "-m", "training.teach", str(folder), "--model", model,
              "--out", str(out), "--report", str(report)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            encoding="utf-8", errors="replace", env={**os.environ, "PYTHONPATH": path},
+            encoding="utf-8", errors="replace", env=environment,
             creationflags=getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0))
         if sys.platform != "win32":
             with contextlib.suppress(OSError):  # it ended already, which is told below

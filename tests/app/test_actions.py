@@ -257,7 +257,7 @@ def test_dry_run_only_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     path = write(tmp_path, f"Thumb Up: {{run: [touch, '{tmp_path / 'made'}']}}\n"
                            "Swiping Left: {key: ctrl+t}\n"
                            "Swiping Right: {post: 'http://me:secret@localhost/x'}\n")
-    with Actions.from_file(path, LABELS, dry_run=True) as actions:
+    with Actions(read_actions(path, LABELS), dry_run=True) as actions:
         for label in LABELS:
             actions.fire(event(label))
     assert capsys.readouterr().err == (
@@ -270,7 +270,7 @@ def test_keys_without_the_package_name_it(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "pynput", None)
     path = write(tmp_path, "Thumb Up: {key: left}")
     with pytest.raises(ActionsError, match="-m pip install pynput"):
-        Actions.from_file(path, LABELS)
+        Actions(read_actions(path, LABELS))
 
 
 @pytest.fixture
