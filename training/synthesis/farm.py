@@ -4,15 +4,17 @@ import hashlib
 import json
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
+from online_tsm.graphs import write_atomically
 from training.synthesis.assets import SynthesisError
 from training.synthesis.bake import ensure_baked
-from training.synthesis.cast import people
+from training.synthesis.cast import Person, people
 from training.synthesis.clip import Studio
 from training.synthesis.language import load_gestures, resting_poses
 from training.synthesis.plan import CLIPS_A_SHARD, shard_count, shard_jobs
@@ -43,13 +45,21 @@ def render_set(order: Order, workers: int) -> int:
     """
     out = Path(order.out)
     claim(out, order)
-    ensure_baked(Path(order.cache), people(order.split))
     total = shard_count(order.clips)
     missing = [i for i in range(total) if not shard_path(out, i).exists()]
+    ensure_baked(Path(order.cache), performers(order, missing))
     with tqdm(total=total, initial=total - len(missing), unit="shard", desc=out.name) as bar:
         for _ in _made(order, missing, workers):
             bar.update()
     return len(missing)
+
+
+def performers(order: Order, shards: Sequence[int]) -> list[Person]:
+    """Who performs in these shards: a small set needs few of the cast, and baking takes time."""
+    gestures = load_gestures(Path(order.gestures))
+    wanted = {job.person.number for number in shards
+              for job in shard_jobs(number, order.clips, order.seed, order.split, gestures)}
+    return [person for person in people(order.split) if person.number in wanted]
 
 
 def _made(order: Order, missing: list[int], workers: int) -> Iterator[int]:
@@ -107,7 +117,7 @@ def claim(out: Path, order: Order) -> None:
     }
     path = out / SET_FILE
     if path.exists():
-        known = json.loads(path.read_text())
+        known = _read_set(path)
         fixed = ("seed", "split", "gestures", "draft")
         differing = [k for k in fixed if known.get(k, False) != mine[k]]
         if differing:
@@ -118,7 +128,20 @@ def claim(out: Path, order: Order) -> None:
         if known["clips"] < order.clips and known["clips"] % CLIPS_A_SHARD:
             # The last shard was a short one: it is made again in full.
             shard_path(out, shard_count(known["clips"]) - 1).unlink(missing_ok=True)
-    path.write_text(json.dumps(mine, indent=1) + "\n")
+    write_atomically(path, (json.dumps(mine, indent=1) + "\n").encode())
+
+
+def _read_set(path: Path) -> dict[str, Any]:
+    """What a set's folder says of it. Raises SynthesisError."""
+    try:
+        known = json.loads(path.read_text())
+        int(known["clips"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SynthesisError(
+            f"{path} does not say which set {path.parent} holds ({error!r}). Pick another --out, "
+            "or delete the folder and render it again."
+        ) from error
+    return dict(known)
 
 
 def _digest(folder: Path) -> str:

@@ -1,5 +1,6 @@
 """A baked person in memory."""
 
+import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -55,10 +56,10 @@ def load_figure(path: Path) -> Figure:
                 "textures",
             )
             return Figure(**{name: data[name] for name in names}, skeleton=skeleton)
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise SynthesisError(
-            f"The baked person {path} cannot be read ({error}). Delete it and run "
-            "`python -m training.synthesize bake` again."
+            f"The baked person {path} cannot be read ({error}). Delete the file and run the "
+            "command again: whoever is missing is baked anew."
         ) from error
 
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from online_tsm.graphs import write_atomically
 from training.synthesis.assets import asset_folder
 
 Image = NDArray[np.float32]
@@ -24,7 +25,7 @@ def load_panorama(cache: Path, name: str) -> Image:
     assert data is not None, f"{script} holds no picture"
     raw = cache / f"panorama-{name}.exr"
     if not raw.exists():
-        raw.write_bytes(base64.b64decode(data.group(1)))
+        write_atomically(raw, base64.b64decode(data.group(1)))
     linear = OpenEXR.File(str(raw)).channels()["RGB"].pixels.astype(np.float32)[..., :3]
     linear = linear / max(float(np.percentile(linear, 70)), 1e-3) * 0.45
     return np.asarray(

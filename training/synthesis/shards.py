@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import zipfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def read_shard(path: Path) -> list[Clip]:
             jpeg, offsets, first = data["jpeg"].tobytes(), data["offsets"], data["first"]
             masks, mask_offsets = data["masks"].tobytes(), data["mask_offsets"]
             times, about = data["times"], json.loads(str(data["clips"]))
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise SynthesisError(
             f"The shard {path} cannot be read ({error}). Delete it and render again: only missing "
             "shards are made."
