@@ -75,11 +75,24 @@ def _images(clip: Clip, numbers: NDArray[np.int64]) -> Iterator[Image]:
 
 def replay(recording: Recording, card: ModelCard) -> tuple[Event, ...]:
     """What a stream with another smoothing would have fired; the network need not run again."""
-    smoothing, detector = SmoothingHead(card), EventDetector(card)
+    return detected(recording, smoothed(recording, card), card)
+
+
+def smoothed(recording: Recording, card: ModelCard) -> list[NDArray[np.float32]]:
+    """The probabilities [K] of each frame; thresholds play no part in them."""
+    head = SmoothingHead(card)
+    return [head.update(time, logits, cold=cold) for time, cold, logits
+            in zip(recording.times.tolist(), recording.cold.tolist(), recording.logits,
+                   strict=True)]
+
+
+def detected(recording: Recording, probabilities: Sequence[NDArray[np.float32]], card: ModelCard
+             ) -> tuple[Event, ...]:
+    """The events that the card's thresholds make of smoothed probabilities."""
+    detector = EventDetector(card)
     fired: list[Event] = []
-    rows = zip(recording.times.tolist(), recording.cold.tolist(), recording.logits, strict=True)
-    for index, (time, cold, logits) in enumerate(rows):
-        probabilities = smoothing.update(time, logits, cold=cold)
+    for index, (time, cold) in enumerate(zip(recording.times.tolist(), recording.cold.tolist(),
+                                             strict=True)):
         if not cold:
-            fired += detector.update(time, probabilities, index)
+            fired += detector.update(time, probabilities[index], index)
     return tuple(fired)

@@ -24,7 +24,7 @@ from training.data import read_shards
 from training.evaluate import USER_ERRORS
 from training.events_file import DataError
 from training.scoring import StreamCase, as_json, class_counts, stream_figures
-from training.streams import Recording, record, replay
+from training.streams import Recording, detected, record, replay, smoothed
 
 GRID = tuple(step / 20 for step in range(7, 20))  # thresholds tried: 0.35 to 0.95
 FEWEST = 5  # events of a class, or its threshold is left as it is
@@ -60,9 +60,15 @@ def crossed(recordings: Sequence[Recording], card: ModelCard) -> list[StreamCase
 
 def _tried(recordings: Sequence[Recording], card: ModelCard) -> Tried:
     """Each threshold for all classes at once, on each recording."""
-    return {rise: [class_counts([case]) for case in cases_of(recordings, with_thresholds(
-        card, {label: rise for label in card.labels if label not in card.background}))]
-        for rise in GRID}
+    cards = {rise: with_thresholds(card, {label: rise for label in card.labels
+                                          if label not in card.background}) for rise in GRID}
+    tried: Tried = {rise: [] for rise in GRID}
+    for recording in recordings:
+        probabilities = smoothed(recording, card)
+        for rise, trial in cards.items():
+            found = detected(recording, probabilities, trial)
+            tried[rise].append(class_counts([StreamCase(recording.truth, found, recording.span)]))
+    return tried
 
 
 def _best(tried: Tried, numbers: Sequence[int], card: ModelCard) -> ModelCard:
@@ -94,7 +100,7 @@ def holds(right: int, invented: int) -> bool:
 
 def cases_of(recordings: Sequence[Recording], card: ModelCard) -> list[StreamCase]:
     """What the card's smoothing makes of the recordings."""
-    return [StreamCase(r.truth, replay(r, card), r.span) for r in recordings]
+    return [StreamCase(r.truth, replay(r, card), r.span, r.person) for r in recordings]
 
 
 def with_thresholds(card: ModelCard, thresholds: dict[str, float]) -> ModelCard:
