@@ -16,7 +16,8 @@ from online_tsm.recordings import (
     default_teach_dir,
     delete_recording,
     is_background,
-    read_recordings,
+    read_recording,
+    recording_paths,
 )
 
 PERSONAL = "personal.safetensors"  # in the folder of recordings
@@ -77,8 +78,7 @@ def listing(folder: Path) -> list[str]:
 
     Parts of a line are divided by tabs. Raises RecordingError.
     """
-    lines = [f"{_name(recording)}\t{recording.times[-1]:.1f} s\t{_marks(recording)}"
-             for recording in _recordings(folder)]
+    lines = [_line(path) for path in _recordings(folder)]
     return lines + ([f"{PERSONAL}\t{_about(folder / PERSONAL)}"]
                     if (folder / PERSONAL).is_file() else [])
 
@@ -96,21 +96,26 @@ def delete(folder: Path, what: str) -> str:
                                  ) from error
         return f"deleted {folder / PERSONAL}"
     label, _, name = what.partition("/")
-    found = [recording for recording in _recordings(folder)
-             if recording.path.parent.name == label and name in ("", recording.path.stem)]
+    found = [path for path in _recordings(folder)
+             if path.parent.name == label and name in ("", path.stem)]
     if not found:
         raise RecordingError(f"{folder} holds no {what!r}; --list-recordings shows what it holds")
-    for recording in found:
-        delete_recording(recording)
+    for path in found:
+        delete_recording(path)
     return f"deleted {len(found)} recording{'s' if len(found) > 1 else ''} of {label}"
 
 
-def _recordings(folder: Path) -> list[Recording]:
-    return read_recordings(folder) if folder.is_dir() else []
+def _recordings(folder: Path) -> list[Path]:
+    return recording_paths(folder) if folder.is_dir() else []
 
 
-def _name(recording: Recording) -> str:
-    return f"{recording.path.parent.name}/{recording.path.stem}"
+def _line(path: Path) -> str:
+    name = f"{path.parent.name}/{path.stem}"
+    try:
+        recording = read_recording(path)
+    except RecordingError as error:
+        return f"{name}\tcannot be used: {error}"
+    return f"{name}\t{recording.times[-1]:.1f} s\t{_marks(recording)}"
 
 
 def _marks(recording: Recording) -> str:

@@ -19,7 +19,8 @@ from online_tsm.recordings import (
     RecordingError,
     delete_recording,
     move_stroke,
-    read_recordings,
+    read_recording,
+    recording_paths,
     refusal,
     save_recording,
 )
@@ -109,12 +110,19 @@ class Worker:
         try:
             work(*request)
         except RecordingError as error:
-            log.warning("%s", error)
-            self._answers.put(Failed(str(error)))
+            self._fail(error)
         self._answers.put(Listed(tuple(self._recordings)))
 
+    def _fail(self, error: RecordingError) -> None:
+        log.warning("%s", error)
+        self._answers.put(Failed(str(error)))
+
     def _read(self) -> None:
-        self._recordings = recorded(self._folder)
+        for path in recording_paths(self._folder) if self._folder.is_dir() else []:
+            try:
+                self._recordings.append(read_recording(path))
+            except RecordingError as error:  # the others are there still
+                self._fail(error)
 
     def _keep(self, request: Keep) -> None:
         clip, self._latest = request.clip, None
@@ -144,16 +152,11 @@ class Worker:
             self._latest = None
 
     def _delete(self, request: Delete) -> None:
-        delete_recording(request.recording)
+        delete_recording(request.recording.path)
         self._forget(request.recording)
 
     def _forget(self, gone: Recording) -> None:
         self._recordings = [kept for kept in self._recordings if kept.path != gone.path]
-
-
-def recorded(folder: Path) -> list[Recording]:
-    """The recordings of a folder that may not be there yet. Raises RecordingError."""
-    return read_recordings(folder) if folder.is_dir() else []
 
 
 def _stroke_of(clip: Clip) -> tuple[Span | None, NDArray[np.float32] | None]:

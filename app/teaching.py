@@ -24,7 +24,7 @@ from online_tsm.stream import Stream, StreamError
 
 log = logging.getLogger(__name__)
 
-_UNUSABLE = (CardError, CheckpointError, EngineError, LabelError, StreamError)
+_UNUSABLE = (CardError, CheckpointError, EngineError, LabelError, StreamError, OSError)
 
 
 class Teaching:

@@ -19,36 +19,37 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 
 from models import jester
 from models.cache import APPLICATION
 from online_tsm.graphs import write_atomically
 from online_tsm.stroke import Seconds, Stroke, find_stroke, motion_of
+from online_tsm.video_files import (
+    Image,
+    RecordingError,
+    Times,
+    kept_size,
+    plain_times,
+    read_video,
+    write_video,
+)
+
+__all__ = ["Recording", "RecordingError"]
 
 log = logging.getLogger(__name__)
 
-Image = NDArray[np.uint8]
-Times = NDArray[np.float64]
-
 VIDEOS = (".avi", ".mp4", ".mov", ".mkv", ".webm", ".gif")
 BACKGROUND = ("background", *(name.lower() for name in jester.BACKGROUND))  # folders of background
-RESERVED = ("report", "con", "prn", "aux", "nul")  # no names for folders of recordings
+RESERVED = ("report", "personal.safetensors", "con", "prn", "aux", "nul",
+            *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)))  # no folders' names
 LONGEST_LABEL = 60  # letters
-QUALITY = 95  # of the MJPG: decisions on it are those on the frames (docs/teach.md)
-SHORTER_SIDE = 480  # pixels; larger frames are kept smaller, for no network here sees as much
 SHORTEST_S, SHORTEST_BACKGROUND_S = 0.8, 3.0
 LOWEST_RATE = 6.5  # frames a second
 LONGEST_PAUSE_S = 0.5  # between two frames
 DARK = 35  # grey level of 255; a picture whose lightest tenth is below it is too dark
 LEAST_MOTION = 4.0  # of the liveliest moment, in units of the clip's own unrest (see stroke.py)
-
-
-class RecordingError(ValueError):
-    """A recording that cannot be used; the message names the file and says what to do."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Recording:
         """The frames one after the other: a long video need not fit into memory. Raises as
         `frames` does."""
         image, count = None, 0
-        for image in _read_video(self.path):
+        for image in read_video(self.path):
             if count < len(self.times):
                 count += 1
                 yield image
@@ -152,7 +153,7 @@ def save_recording(root: Path, label: str, images: Sequence[Image], times: Secon
     beside = folder / f".{name}.avi"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_video(beside, images, recording.rate)
+        write_video(beside, images, recording.rate)
         _write_sidecar(recording)  # first: one without a video is left alone by every reader
         os.replace(beside, recording.path)
     except OSError as error:
@@ -166,19 +167,44 @@ def save_recording(root: Path, label: str, images: Sequence[Image], times: Secon
 def read_recordings(root: Path) -> list[Recording]:
     """Every recording in the folders of `root`, by label and date; plain videos among them.
 
-    Raises RecordingError for a folder that is not there, a sidecar that is not whole, and a plain
-    video that does not open. What a killed recorder left behind is no recording.
+    Raises RecordingError for a folder that is not there, and as `read_recording` does.
     """
+    return [read_recording(path) for path in recording_paths(root)]
+
+
+def read_recording(path: Path) -> Recording:
+    """The recording in a video and its sidecar. Raises RecordingError for a sidecar that is not
+    whole, and a plain video that does not open."""
+    sidecar = path.with_suffix(".yaml")
+    if not sidecar.is_file():
+        times = plain_times(path)
+        label = safe_label(path.parent.name)
+        return Recording(path, label, is_background(label), times, None, _rate(times), False, "")
+    try:
+        said = yaml.safe_load(sidecar.read_text(encoding="utf-8"))
+        stroke, label = said["stroke"], safe_label(str(said["label"]))
+        times = _checked_times(said["times"], len(said["times"]))
+        return Recording(
+            path, label, bool(said["background"]), times,
+            _from_start((stroke[0], stroke[1]), 0.0, float(times[-1])) if stroke else None,
+            float(said["rate"]), bool(said["mirror"]), str(said["date"]))
+    except (OSError, KeyError, TypeError, ValueError, IndexError, yaml.YAMLError) as error:
+        raise RecordingError(f"{sidecar} does not describe its recording ({error}); delete it, and "
+                             "the video counts as a plain clip") from error
+
+
+def recording_paths(root: Path) -> list[Path]:
+    """The videos in the folders of `root`, by label and date. What a killed recorder left behind
+    is none. Raises RecordingError for a folder that is not there."""
     root = Path(root)
     if not root.is_dir():
         raise RecordingError(f"{root} is no folder; expected one with a folder a gesture, "
                              "as in 'double wave/1.mp4'")
     try:
-        paths = sorted(path for path in root.glob("*/*") if path.suffix.lower() in VIDEOS
-                       and not path.name.startswith(".") and not path.parent.name.startswith("."))
+        return sorted(path for path in root.glob("*/*") if path.suffix.lower() in VIDEOS
+                      and not path.name.startswith(".") and not path.parent.name.startswith("."))
     except OSError as error:
         raise RecordingError(f"{root} cannot be read: {error.strerror or error}") from error
-    return [_read(path) for path in paths]
 
 
 def move_stroke(recording: Recording, stroke: tuple[float, float]) -> Recording:
@@ -192,16 +218,16 @@ def move_stroke(recording: Recording, stroke: tuple[float, float]) -> Recording:
     return moved
 
 
-def delete_recording(recording: Recording) -> None:
-    """Removes the video, its sidecar, and the gesture's folder if that was the last one."""
+def delete_recording(path: Path) -> None:
+    """Removes a video, its sidecar, and the gesture's folder if that was the last one. It need
+    not be whole."""
     try:
-        recording.path.unlink(missing_ok=True)  # first: a sidecar alone is no recording
-        recording.sidecar.unlink(missing_ok=True)
-        if not any(recording.path.parent.iterdir()):
-            recording.path.parent.rmdir()
+        path.unlink(missing_ok=True)  # first: a sidecar alone is no recording
+        path.with_suffix(".yaml").unlink(missing_ok=True)
+        if not any(path.parent.iterdir()):
+            path.parent.rmdir()
     except OSError as error:
-        raise RecordingError(f"{recording.path} cannot be deleted: {error.strerror or error}"
-                             ) from error
+        raise RecordingError(f"{path} cannot be deleted: {error.strerror or error}") from error
 
 
 def refusal(images: Sequence[Image], times: Seconds, *, background: bool = False) -> str:
@@ -235,25 +261,6 @@ def stroke_of(recording: Recording, images: Sequence[Image] | None = None) -> tu
     return found.start, found.end
 
 
-def _read(path: Path) -> Recording:
-    sidecar = path.with_suffix(".yaml")
-    if not sidecar.is_file():
-        times = _header_times(path)
-        label = safe_label(path.parent.name)
-        return Recording(path, label, is_background(label), times, None, _rate(times), False, "")
-    try:
-        said = yaml.safe_load(sidecar.read_text(encoding="utf-8"))
-        stroke, label = said["stroke"], safe_label(str(said["label"]))
-        times = _checked_times(said["times"], len(said["times"]))
-        return Recording(
-            path, label, bool(said["background"]), times,
-            _from_start((stroke[0], stroke[1]), 0.0, float(times[-1])) if stroke else None,
-            float(said["rate"]), bool(said["mirror"]), str(said["date"]))
-    except (OSError, KeyError, TypeError, ValueError, IndexError, yaml.YAMLError) as error:
-        raise RecordingError(f"{sidecar} does not describe its recording ({error}); delete it, and "
-                             "the video counts as a plain clip") from error
-
-
 def _write_sidecar(recording: Recording) -> None:
     said: dict[str, Any] = {
         "label": recording.label, "background": recording.background,
@@ -262,48 +269,6 @@ def _write_sidecar(recording: Recording) -> None:
         "times": [round(float(time), 4) for time in recording.times]}
     text = yaml.safe_dump(said, sort_keys=False, allow_unicode=True, default_flow_style=None)
     write_atomically(recording.sidecar, text.encode())
-
-
-def _write_video(path: Path, images: Sequence[Image], rate: float) -> None:
-    height, width = images[0].shape[:2]
-    writer = cv2.VideoWriter(str(path), cv2.CAP_OPENCV_MJPEG, cv2.VideoWriter.fourcc(*"MJPG"),
-                             rate, (width, height))
-    if not writer.isOpened():
-        raise RecordingError(f"{path.parent} takes no video of {width} x {height} pixels; is the "
-                             "disk full, or the folder read-only?")
-    writer.set(cv2.VIDEOWRITER_PROP_QUALITY, QUALITY)
-    for image in images:
-        if image.shape[:2] != (height, width):
-            raise RecordingError("the camera's picture changed its size in mid-recording; try "
-                                 "again")
-        writer.write(image)
-    writer.release()
-    if next(_read_video(path), None) is None:  # the writer tells nobody of a full disk
-        raise RecordingError(f"{path.parent} took no video; is the disk full?")
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _read_video(path: Path) -> Iterator[Image]:
-    video = cv2.VideoCapture(str(path))
-    try:
-        while video.isOpened():
-            ok, image = video.read()
-            if not ok:
-                return
-            yield np.asarray(image, np.uint8)
-    finally:
-        video.release()
-
-
-def _header_times(path: Path) -> Times:
-    video = cv2.VideoCapture(str(path))
-    count, rate = int(video.get(cv2.CAP_PROP_FRAME_COUNT)), video.get(cv2.CAP_PROP_FPS)
-    video.release()
-    if count < 2 or not 0 < rate < 1000:
-        raise RecordingError(f"{path} is no video that can be played; delete it, or record it "
-                             "again")
-    return np.asarray(np.arange(count) / rate)
 
 
 def _checked_times(times: Seconds, frames: int) -> Times:
@@ -330,12 +295,3 @@ def _from_start(stroke: tuple[float, float] | None, first: float, last: float
 
 def _rate(times: Times) -> float:
     return float((len(times) - 1) / (times[-1] - times[0]))
-
-
-def kept_size(image: Image) -> Image:
-    """The frame at the size at which it is kept: its shorter side at most SHORTER_SIDE pixels."""
-    factor = SHORTER_SIDE / min(image.shape[:2])
-    if factor >= 1:
-        return image
-    size = (round(image.shape[1] * factor), round(image.shape[0] * factor))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.card import ModelCard
 from online_tsm.preprocess import kept_box
-from online_tsm.recordings import Recording, is_background, read_recordings
+from online_tsm.recordings import Recording, is_background, read_recordings, refusal
 from online_tsm.stroke import find_stroke
 from training.data import Clip, Image
 from training.events_file import LabelledEvent
@@ -21,6 +21,8 @@ from training.events_file import LabelledEvent
 FEWEST = 2  # recordings of a gesture: one to learn from while the other judges
 HIGHEST_RATE = 15.0  # frames a second that are kept: a network's own rate is a fraction of it
 DETAIL = 1.25  # kept pixels for each one of the network's, for crops
+LONGEST_S = 20.0  # of a gesture's recording, which holds one of it
+MOST_BACKGROUND_S = 300.0  # altogether; it lies in memory
 SEGMENT_S = 6.0  # background is cut into pieces about so long
 RISE_S, RETURN_S = 0.35, 0.4  # the hand's way to the stroke and back
 HAPPENED = 0.6  # share of the stroke after which a gesture can be known
@@ -52,7 +54,9 @@ def read_lessons(folder: Path, card: ModelCard, fewest: int = FEWEST) -> list[Le
     if not recordings:
         raise TeachError(f"{folder} holds no recordings; expected a folder a gesture with a few "
                          "videos each, as in 'double wave/1.mp4', and one named 'background'")
-    recordings = [replace(one, label=_spelt(one.label, card)) for one in recordings]
+    spelt = {label.lower(): label for label in card.labels}
+    recordings = [replace(one, label=spelt.setdefault(one.label.lower(), one.label))
+                  for one in recordings]
     gestures = [one for one in recordings if not _background(one, card)]
     if not gestures:
         raise TeachError(f"{folder} holds background only; record a gesture, too")
@@ -67,6 +71,7 @@ def read_lessons(folder: Path, card: ModelCard, fewest: int = FEWEST) -> list[Le
         if count < fewest:
             raise TeachError(f"{label!r} has {_counted(count)}; at least {fewest} are needed, and "
                              "5 are better: each one is judged by what the others taught")
+    _check_lengths(gestures, [one for one in recordings if _background(one, card)])
     _check_files(recordings)
     lessons = _lessons(recordings, card)
     _check_pictures(lessons)
@@ -112,13 +117,19 @@ def _background(recording: Recording, card: ModelCard) -> bool:
             or recording.label in card.background)
 
 
-def _spelt(label: str, card: ModelCard) -> str:
-    """The card's spelling of a label that differs in letter case only."""
-    return next((known for known in card.labels if known.lower() == label.lower()), label)
-
-
 def _counted(count: int) -> str:
     return "one recording" if count == 1 else f"{count} recordings"
+
+
+def _check_lengths(gestures: Sequence[Recording], background: Sequence[Recording]) -> None:
+    for one in gestures:
+        if one.times[-1] > LONGEST_S:
+            raise TeachError(f"{one.path} lasts {one.times[-1]:.0f} s; a recording shows the "
+                             f"gesture once, in at most {LONGEST_S:.0f} s: cut it")
+    total = sum(float(one.times[-1]) for one in background)
+    if total > MOST_BACKGROUND_S:
+        raise TeachError(f"there are {total / 60:.0f} minutes of background; half a minute is "
+                         f"enough, and {MOST_BACKGROUND_S / 60:.0f} minutes are possible")
 
 
 def _check_files(recordings: Sequence[Recording]) -> None:
@@ -159,12 +170,20 @@ def _kept_frames(times: NDArray[np.float64]) -> list[int]:
 
 
 def _thinned(recording: Recording, card: ModelCard) -> Clip:
-    """A recording in memory: some of its frames, small, turned back if stored as in a mirror."""
+    """A recording in memory: some of its frames, small, turned back if stored as in a mirror.
+
+    A plain clip is looked at as one of the session's was. Raises TeachError.
+    """
     kept = set(_kept_frames(recording.times))
     images = [_small(image[:, ::-1] if recording.mirror else image, card)
               for number, image in enumerate(recording.each_frame()) if number in kept]
     clip = Clip(f"{recording.path.parent.name}/{recording.path.name}", recording.times, (), _none)
-    return _in_memory(clip, images, recording.times[sorted(kept)], ())
+    times = recording.times[sorted(kept)]
+    words = "" if recording.sidecar.is_file() else refusal(
+        images, times, background=_background(recording, card))
+    if words:
+        raise TeachError(f"{recording.path} cannot be used. {words}")
+    return _in_memory(clip, images, times, ())
 
 
 def _none(_: Sequence[int]) -> list[Image]:

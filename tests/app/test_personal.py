@@ -110,6 +110,18 @@ def test_one_recording_a_gesture_and_the_checkpoint_are_deleted(folder: Path) ->
     assert [line.partition("/")[0] for line in listing(folder)] == ["background"]
 
 
+def test_a_damaged_recording_is_listed_with_the_others_and_can_be_deleted(folder: Path) -> None:
+    first, second = sorted((folder / "Knock").glob("*.yaml"))
+    first.write_text("half a fi")
+    lines = listing(folder)
+    assert len(lines) == 4
+    assert "cannot be used: " in lines[0]
+    assert "stroke 0.50 to 1.25 s" in lines[1]
+    delete(folder, f"Knock/{first.stem}")
+    assert [path.stem for path in (folder / "Knock").glob("*.avi")] == [second.stem]
+    assert not first.exists()
+
+
 @pytest.mark.parametrize("what", ["Knok", "Knock/none", "/", "", "../tiny.safetensors", "report"])
 def test_nothing_else_is_deleted(folder: Path, what: str) -> None:
     before = sorted(folder.parent.rglob("*"))

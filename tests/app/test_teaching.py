@@ -119,10 +119,12 @@ def test_what_cannot_be_saved_is_told(tmp_path: Path) -> None:
     assert "cannot be written" in answers[-1].words
 
 
-def test_a_damaged_sidecar_is_told_and_recording_goes_on(desk: Desk, tmp_path: Path) -> None:
-    desk.ask(Keep(clip()))
+def test_a_damaged_sidecar_is_told_and_hides_no_other_recording(desk: Desk, tmp_path: Path
+                                                                ) -> None:
+    desk.ask(Keep(clip()), Keep(clip("Zigzag")))
     read_recordings(tmp_path / "gestures")[0].sidecar.write_text("half a fi")
     other = Desk(tmp_path / "gestures")
+    assert [one.label for one in other.lists()[-1].recordings] == ["Zigzag"]
     (told,) = [answer for answer in other.answers if isinstance(answer, Failed)]
     assert "does not describe its recording" in told.words
     (kept,) = other.ask(Keep(clip()))
@@ -282,6 +284,18 @@ def test_a_failed_lesson_leaves_everything_as_it_was(trainer_of, teaching: Teach
     trainer_of("print('saved /nowhere/at/all.safetensors')")
     assert learn(teaching) is None
     assert "cannot be opened" in teaching.notes[-1]
+
+
+def test_a_full_disk_while_the_model_is_opened_does_not_end_the_demo(
+        tmp_path: Path, trainer_of, tiny_card: ModelCard) -> None:
+    def open_stream(_: Path) -> Stream:
+        raise OSError("No space left on device")
+
+    trainer_of("print('saved', sys.argv[5])")
+    with Teaching(tmp_path, "tiny", tiny_card, open_stream) as teaching:
+        teaching._wanted = True
+        assert poll(teaching, lambda: not teaching._wanted and teaching.learning is None) is None
+        assert "cannot be opened: No space left on device" in teaching.notes[-1]
 
 
 def test_the_trainer_ends_with_the_demo(trainer_of, teaching: Teaching) -> None:

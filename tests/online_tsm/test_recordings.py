@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -94,6 +95,105 @@ def test_killed_at_any_moment_every_finished_recording_is_whole(tmp_path: Path) 
     assert all(len(one.frames()) == 30 for one in found.values())
 
 
+KILLED = """
+import os, sys
+from pathlib import Path
+import cv2, numpy as np
+from online_tsm.recordings import delete_recording, move_stroke, read_recordings, save_recording
+
+CHANGES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir")
+images = [np.full((48, 64, 3), 9 * number, np.uint8) for number in range(20)]
+times, left, root = np.arange(20) / 10, None, Path()
+
+def die(event, arguments):
+    global left
+    if left is not None and event in CHANGES and str(root) in str(arguments):
+        left -= 1
+        if left < 0:
+            os._exit(9)
+
+def live():
+    told = os.open(root.with_name(f"told-{root.name}"), os.O_CREAT | os.O_WRONLY)
+    first = save_recording(root, "wave", images, times, stroke=(0.5, 1.5))
+    os.write(told, b"s")
+    second = save_recording(root, "wave", images, times, stroke=(0.4, 1.2))
+    os.write(told, b"s")
+    move_stroke(first, (0.6, 1.4))
+    os.write(told, b"m")
+    delete_recording(second.path)
+    os.write(told, b"d")
+
+cv2.setNumThreads(0)
+sys.addaudithook(die)
+code, moment = 9, 0
+while code:
+    root = Path(sys.argv[1]) / str(moment)
+    root.mkdir()
+    child = os.fork()
+    if not child:
+        left = moment
+        live()
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    told = root.with_name(f"told-{root.name}").read_text()
+    found = sorted(read_recordings(root), key=lambda one: one.date)
+    assert all(len(one.frames()) == 20 for one in found)
+    least = told.count("s") - (told.count("m") > 0)  # then the deletion may have begun
+    assert least <= len(found) <= 2, (moment, told, found)
+    either = {(0.6, 1.4)} if "m" in told else {(0.5, 1.5), (0.6, 1.4)}
+    assert not told or either & {one.stroke for one in found}, (moment, told, found)
+    moment += 1
+print(moment)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows cannot fork")
+def test_a_kill_before_any_change_of_the_disk_loses_nothing(tmp_path: Path) -> None:
+    """Saving twice, moving a stroke and deleting, killed before the first, the second, ... file
+    that is opened, renamed or removed: what was finished by then is there, and whole."""
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=ROOT, text=True,
+                          capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 15  # moments
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files")
+def test_a_disk_that_fills_up_is_told_and_leaves_no_half_recording(tmp_path: Path) -> None:
+    code = ("import resource, sys\nimport numpy as np\nfrom pathlib import Path\n"
+            "from online_tsm.recordings import RecordingError, save_recording\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))\n"
+            "image = np.random.default_rng(0).integers(0, 255, (240, 320, 3)).astype(np.uint8)\n"
+            "try:\n    save_recording(Path(sys.argv[1]), 'wave', [image] * 30, "
+            "np.arange(30) / 12, stroke=None)\n"
+            "except RecordingError as error:\n    print(error)\n")
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, text=True,
+                          capture_output=True, check=False)
+    assert "is the disk full?" in done.stdout, done.stderr
+    assert list((tmp_path / "wave").iterdir()) == []
+
+
+def test_a_clip_of_uneven_rate_and_no_length_is_read_as_it_was_played(tmp_path: Path) -> None:
+    """As a browser records: WebM without a number of frames, some frames late."""
+    source, (images, _) = tmp_path / "even.webm", clip()
+    writer = cv2.VideoWriter(str(source), cv2.VideoWriter.fourcc(*"VP80"), 12.0, (160, 120))
+    if not writer.isOpened():
+        pytest.skip("this OpenCV writes no WebM")
+    for image in images:
+        writer.write(image)
+    writer.release()
+    (tmp_path / "u" / "circle").mkdir(parents=True)
+    (tmp_path / "u" / "circle" / "a.webm").write_bytes(_lengthless(source.read_bytes()))
+    (read,) = read_recordings(tmp_path / "u")
+    assert len(read.times) == len(read.frames()) == 24
+    assert read.rate == pytest.approx(12.0, rel=0.02)
+
+
+def _lengthless(webm: bytes) -> bytes:
+    """The duration's element (0x4489, eight bytes of a float) becomes one that means nothing."""
+    at = webm.index(b"\x44\x89\x88")
+    return webm[:at] + b"\xec\x89" + webm[at + 2:]
+
+
 def test_a_moved_stroke_stays_moved(tmp_path: Path) -> None:
     images, times = clip()
     saved = save_recording(tmp_path, "knock", images, times, stroke=(0.4, 1.0))
@@ -108,9 +208,9 @@ def test_deleting_the_last_recording_removes_the_folder(tmp_path: Path) -> None:
     images, times = clip()
     first = save_recording(tmp_path, "knock", images, times, stroke=None)
     second = save_recording(tmp_path, "knock", images, times, stroke=None)
-    delete_recording(first)
+    delete_recording(first.path)
     assert [one.path for one in read_recordings(tmp_path)] == [second.path]
-    delete_recording(second)
+    delete_recording(second.path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -121,7 +221,7 @@ def test_a_large_picture_is_kept_smaller(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("label", ["", "  ", "../up", "a/b", "a\\b", "C:wave", "..", "report",
-                                   "what?", ".hidden", "x" * 61, "line\nbreak"])
+                                   "COM3", "what?", ".hidden", "x" * 61, "line\nbreak"])
 def test_a_label_that_is_no_plain_name_is_refused(label: str, tmp_path: Path) -> None:
     with pytest.raises(RecordingError):
         safe_label(label)

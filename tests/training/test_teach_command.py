@@ -15,7 +15,7 @@ from models.card import ModelCard
 from models.checkpoints import load_model, read_card
 from online_tsm.engine import open_engine
 from online_tsm.recordings import save_recording
-from training import teach, teach_views
+from training import teach, teach_data, teach_views
 from training.data import Clip
 from training.teach_data import TeachError, lesson_from, read_lessons
 from training.teach_run import learn
@@ -172,13 +172,30 @@ def test_without_background_nothing_is_taught(model: Path, user: Path, tmp_path:
     assert "no threshold can be set" in capsys.readouterr().err
 
 
+def plain(folder: Path, images: list[np.ndarray], times: np.ndarray) -> None:
+    """A clip from elsewhere, which no sidecar describes."""
+    save_recording(folder.parent, folder.name, images, times, stroke=None).sidecar.unlink()
+
+
+def test_folders_that_differ_in_letter_case_are_one_gesture(tmp_path: Path, toy_card: ModelCard
+                                                            ) -> None:
+    write_user(tmp_path, ("jump", "STOP"), 2)
+    plain(tmp_path / "Jump", *film("jump", 2))
+    lessons = [one for one in read_lessons(tmp_path, toy_card) if not one.background]
+    assert sorted((one.label, one.turn) for one in lessons) == [
+        ("Jump", 0), ("Jump", 1), ("Jump", 2), ("stop", 0), ("stop", 1)]
+
+
 @pytest.mark.parametrize(("case", "why"), [
     ("missing", "is no folder"), ("empty", "holds no recordings"),
     ("background alone", "background only"), ("one recording", "has one recording"),
     ("file twice", "the same clip"), ("performance twice", "the same performance"),
-    ("corrupt", "cannot be played"), ("path as label", "is a path")])
+    ("corrupt", "cannot be played"), ("path as label", "is a path"),
+    ("still", "cannot be used. No hand movement"), ("long", "shows the gesture once"),
+    ("much background", "half a minute is enough")])
 def test_bad_input_is_a_sentence(case: str, why: str, *, model: Path, user: Path, tmp_path: Path,
-                                 capsys: pytest.CaptureFixture[str]) -> None:
+                                 capsys: pytest.CaptureFixture[str],
+                                 monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "u"
     if case != "missing":
         folder.mkdir()
@@ -201,11 +218,27 @@ def test_bad_input_is_a_sentence(case: str, why: str, *, model: Path, user: Path
     elif case == "path as label":
         side = first.with_suffix(".yaml")
         side.write_text(side.read_text().replace("label: jump", "label: ../jump"))
+    elif case == "still":
+        plain(folder / "jump", *film("background", 0))
+    elif case == "long":
+        plain(folder / "jump", *film("jump", 0, 21.0))
+    elif case == "much background":
+        monkeypatch.setattr(teach_data, "MOST_BACKGROUND_S", 10.0)
     assert run(folder, "--model", model) == 2
     error = capsys.readouterr().err
     assert why in error
     assert error.startswith("error: ")
     assert error.count("\n") == 1
+
+
+def test_the_trainer_leaves_the_cores_to_the_demo(model: Path, tmp_path: Path) -> None:
+    before = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(2)
+        assert run(tmp_path / "none", "--model", model) == 2
+        assert (torch.get_num_threads(), cv2.getNumThreads()) == (1, 1)
+    finally:
+        cv2.setNumThreads(before)
 
 
 def test_without_a_replay_file_one_must_say_so(model: Path, user: Path,
