@@ -40,7 +40,7 @@ def clip_answers(clips: Sequence[Clip], network: OnlineNetwork, card: ModelCard,
             logits = _event_logits(clip, event, network, card, reduction)
             order = np.argsort(-np.where(masked, -np.inf, logits), kind="stable")
             ranking = tuple(card.labels[place] for place in order)
-            answers.append(Answer(clip.name, event.label, ranking))
+            answers.append(Answer(clip.name, event.label, ranking, clip.person))
     return answers
 
 
@@ -58,19 +58,22 @@ def _event_logits(clip: Clip, event: LabelledEvent, network: OnlineNetwork, card
     if reduction == "mean" and within:
         return np.asarray(np.mean(within, axis=0))
     if reduction == "peak":
-        return peak(np.array([time for time, _ in rows]), np.array([row for _, row in rows]), card)
+        return peak(np.array([time for time, _ in rows]), np.array([row for _, row in rows]), card,
+                    first)
     return np.asarray(rows[-1][1])
 
 
-def peak(times: NDArray[np.float64], logits: NDArray[np.float32], card: ModelCard
-         ) -> NDArray[np.float32]:
+def peak(times: NDArray[np.float64], logits: NDArray[np.float32], card: ModelCard,
+         first: float = -np.inf) -> NDArray[np.float32]:
     """Scores [K] of logits [T, K] at growing `times` [T] s, as whoever watches would judge.
 
     A gesture counts by its clearest moment, however long the hand then rests; background counts
-    by its weakest one, since a clip is only that if nothing else ever happens.
+    by its weakest one, since a clip is only that if nothing else ever happens. A moment is the half
+    second up to a time; those before `first` (s) do not count, though what was said then does.
     """
+    judged = times[times >= min(first, times[-1]) - 1e-6]
     moments = np.array([logits[(times <= time) & (times > time - PEAK_S)].mean(0)
-                        for time in times])
+                        for time in judged])
     odds = np.exp(moments - moments.max(1, keepdims=True))
     probabilities = odds / odds.sum(1, keepdims=True)
     calm = np.isin(card.labels, card.background)
@@ -123,7 +126,7 @@ def read_answers(table: Path, clips: Sequence[Clip]) -> list[Answer]:
     missing = [clip.name for clip in clips if clip.name not in said]
     if missing:
         raise DataError(f"{table} has no answer to {missing[0]}")
-    return [Answer(clip.name, event.label, said[clip.name])
+    return [Answer(clip.name, event.label, said[clip.name], clip.person)
             for clip in clips for event in clip.events]
 
 

@@ -28,7 +28,7 @@ from online_tsm.labels import LabelError, restricted
 from online_tsm.preprocess import FrameError
 from online_tsm.stream import StreamError
 from training.answers import REDUCTIONS, Reduction, clip_answers, read_answers, write_answers
-from training.data import Clip, read_class_folders, read_shards, read_table, recording
+from training.data import Clip, open_clips, recording
 from training.events_file import DataError, read_event_list
 from training.intervals import Figure
 from training.plots import plot_confusion
@@ -117,7 +117,7 @@ def report_streams(report: Report, subject: Subject, clips: Sequence[Clip], *, p
     recordings = [record(clip, subject.engine, padded=padded, allow=subject.allow,
                          deny=subject.deny)
                   for clip in tqdm(clips, unit="stream", desc=title, leave=False)]
-    cases = [StreamCase(r.truth, r.events, r.span) for r in recordings]
+    cases = [StreamCase(r.truth, r.events, r.span, r.person) for r in recordings]
     minutes = sum(case.duration_s for case in cases) / 60
     report.table(f"{title}, {len(cases)} streams, {minutes:.1f} minutes", stream_figures(cases),
                  title)
@@ -146,7 +146,7 @@ def evaluate(args: argparse.Namespace) -> Report:
         check_labels([clip], card)
         report_streams(report, subject, [clip], padded=False, title=f"stream {args.video.name}")
     if args.shards:
-        clips = sample(read_shards(args.shards), args.most)
+        clips = sample(open_clips("shards", args.shards), args.most)
         check_labels(clips, card)
         for title, part in _styles(clips).items():
             if part:
@@ -163,8 +163,8 @@ def evaluate(args: argparse.Namespace) -> Report:
 
 def on_clips(report: Report, subject: Subject, args: argparse.Namespace) -> None:
     """Adds the figures of a folder or a table of clips, and those of other recognisers."""
-    clips = sample(read_class_folders(args.clips) if args.clips.is_dir()
-                    else read_table(args.clips), args.most)
+    clips = sample(open_clips("folders" if args.clips.is_dir() else "table", args.clips),
+                   args.most)
     check_labels(clips, subject.card)
     args.out.mkdir(parents=True, exist_ok=True)
     for reduction, told in REDUCTIONS.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured value with the 95 % interval of its bootstrap, from `n` independent parts.
+    """A measured value with the 95 % interval of its bootstrap, from `n` parts.
 
     None where it cannot be said: precision without any event found, an interval of one part.
     """
@@ -33,9 +33,12 @@ class Figure:
 
 
 def bootstrap(parts: NDArray[np.float64], statistic: Callable[[NDArray[np.float64]], float],
-              seed: int = 0) -> Figure:
-    """`statistic` of `parts` [n, ...] and of 2000 draws of n parts with replacement.
+              people: Sequence[str] = (), seed: int = 0) -> Figure:
+    """`statistic` of `parts` [n, ...] and of 2000 draws with replacement.
 
+    `people` [n] says of whom each part is, "" where that is unknown. What one person does is alike,
+    so whole people are drawn, with all of their parts: an interval over parts would be too narrow.
+    Without at least two known people parts are drawn.
     A statistic that cannot be said gives NaN. The same seed gives the same interval.
     """
     value = statistic(parts) if len(parts) else float("nan")
@@ -43,10 +46,22 @@ def bootstrap(parts: NDArray[np.float64], statistic: Callable[[NDArray[np.float6
         return Figure(None, None, None, len(parts))
     if len(parts) == 1:
         return Figure(float(value), None, None, 1)
-    rng = np.random.default_rng(seed)
-    draws = [statistic(parts[rng.integers(len(parts), size=len(parts))]) for _ in range(RESAMPLES)]
+    rng, units = np.random.default_rng(seed), _units(people)
+    draws = []
+    for _ in range(RESAMPLES):
+        drawn = rng.integers(len(units or parts), size=len(units or parts))
+        numbers = np.concatenate([units[i] for i in drawn]) if units else drawn
+        draws.append(statistic(parts[numbers]))
     low, high = np.nanquantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Figure(float(value), float(low), float(high), len(parts))
+
+
+def _units(people: Sequence[str]) -> list[NDArray[np.int64]]:
+    """Which parts belong together: those of a person; none at all where people are not known."""
+    if len(set(people) - {""}) < 2:
+        return []
+    owners = [person or f"part {number}" for number, person in enumerate(people)]
+    return [np.flatnonzero(np.array(owners) == owner) for owner in sorted(set(owners))]
 
 
 def mean(parts: NDArray[np.float64]) -> float:

@@ -88,7 +88,8 @@ def judged(session: Any, clip: Clip) -> tuple[Answer, list[Image]]:
     logits = session.run(None, {session.get_inputs()[0].name: network_input(images)})[0][0]
     if len(logits) != len(LABELS):
         raise DataError(f"the network knows {len(logits)} classes, not the {len(LABELS)} of Jester")
-    return Answer(clip.name, event.label, tuple(LABELS[i] for i in np.argsort(-logits))), images
+    ranking = tuple(LABELS[i] for i in np.argsort(-logits))
+    return Answer(clip.name, event.label, ranking, clip.person), images
 
 
 def table(answers: Sequence[Answer]) -> list[str]:
@@ -119,7 +120,8 @@ def run(args: argparse.Namespace) -> list[str]:
     clips = sample([clip for clip in clips if len(clip.events) == 1], args.most)
     if not clips:
         raise DataError(f"{args.shards or args.clips} holds no clip with a single event")
-    answers, rows = [], collections.defaultdict(list)
+    answers: list[Answer] = []
+    rows: dict[str, list[Image]] = collections.defaultdict(list)
     for clip in tqdm(clips, unit="clip", leave=False):
         answer, images = judged(session, clip)
         answers.append(answer)

@@ -67,8 +67,10 @@ def _facts(card: ModelCard) -> str:
 def _clips(measured: Sequence[Measured]) -> str:
     rows = [(m.letter, m.title, m.recogniser, str(m.count), m.percent("top-1"), m.percent("top-3"))
             for m in measured if "top-1" in m.figures]
-    return "" if not rows else "## Single clips\n\nWith 95 % intervals (bootstrap).\n\n" + _table(
-        ("", "clips", "recogniser", "number", "top-1", "top-3"), rows)
+    return "" if not rows else (
+        "## Single clips\n\nWith 95 % intervals: by the bootstrap, over people where they are "
+        "known, else over clips.\n\n") + _table(
+            ("", "clips", "recogniser", "number", "top-1", "top-3"), rows)
 
 
 def _streams(measured: Sequence[Measured]) -> str:
@@ -151,7 +153,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def write(model: str, evaluations: Sequence[Path], out: Path, *, recipe: Path | None,
           notes: Path | None) -> None:
     """Writes the page, and copies the confusion pictures beside it. Raises USER_ERRORS."""
-    card, measured = read_card(model), []
+    card = read_card(model)
+    measured: list[Measured] = []
     for folder in evaluations:
         measured += read_evaluation(folder, card, len(measured))
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,7 @@ class Answer:
     name: str
     label: str
     ranking: tuple[str, ...]
+    person: str = ""
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class StreamCase:
     truth: tuple[LabelledEvent, ...]
     found: tuple[Event, ...]
     span: tuple[float, float]
+    person: str = ""
 
     @property
     def duration_s(self) -> float:
@@ -38,10 +40,11 @@ class StreamCase:
 
 
 def clip_figures(answers: Sequence[Answer]) -> dict[str, Figure]:
-    """Top-1 and top-3 accuracy, with intervals over clips."""
+    """Top-1 and top-3 accuracy, with intervals over people, or over clips of nobody known."""
+    people = [answer.person for answer in answers]
     right = {top: np.array([answer.label in answer.ranking[:top] for answer in answers], float)
              for top in (1, 3)}
-    return {"top-1": bootstrap(right[1], mean), "top-3": bootstrap(right[3], mean)}
+    return {"top-1": bootstrap(right[1], mean, people), "top-3": bootstrap(right[3], mean, people)}
 
 
 def by_class(answers: Sequence[Answer]) -> dict[str, tuple[int, int, int]]:
@@ -66,35 +69,39 @@ def stream_figures(cases: Sequence[StreamCase], tolerance_s: float = TOLERANCE_S
                    ) -> dict[str, Figure]:
     """Precision, recall, F1, Levenshtein accuracy, reaction times (s), false events a minute.
 
-    Intervals are over streams; a single stream is resampled by its events instead, but for
-    the figures that make no sense of single events. "False on background" counts those outside
-    of every gesture (and `tolerance_s` after it), by minutes outside.
+    Intervals are over people, or over streams of nobody known; a single stream is resampled by its
+    events instead, but for the figures that make no sense of single events. "False on background"
+    counts those outside of every gesture (and `tolerance_s` after it), by minutes outside.
     """
     matchings = [match_events(case.truth, case.found, tolerance_s) for case in cases]
     counts = np.array([(len(m.pairs), len(m.invented), len(m.missed)) for m in matchings], float)
+    people = [case.person for case in cases]
+    by_part = people
     if len(cases) == 1:
-        counts = np.repeat(np.eye(3), counts[0].astype(int), axis=0)
+        counts, by_part = np.repeat(np.eye(3), counts[0].astype(int), axis=0), []
     right, invented, missed = counts.T if len(counts) else np.zeros((3, 0))
     reactions = np.array([event.time - truth.done for m in matchings for truth, event in m.pairs])
+    reacting = [case.person for case, m in zip(cases, matchings, strict=True) for _ in m.pairs]
     idle = [idle_time(case, tolerance_s) for case in cases]
     false = [sum(not _during(case, event.time, tolerance_s) for event in m.invented)
              for case, m in zip(cases, matchings, strict=True)]
+    busy = [case for case in cases if case.truth or case.found]
     order = [levenshtein_accuracy(
         [event.label for event in sorted(case.truth, key=lambda e: e.done)],
-        [event.label for event in sorted(case.found, key=lambda e: e.time)])
-        for case in cases if case.truth or case.found]
+        [event.label for event in sorted(case.found, key=lambda e: e.time)]) for case in busy]
     minutes = np.array(idle) / 60
     return {
-        "precision": bootstrap(np.stack([right, right + invented], 1), ratio),
-        "recall": bootstrap(np.stack([right, right + missed], 1), ratio),
-        "F1": bootstrap(np.stack([2 * right, 2 * right + invented + missed], 1), ratio),
-        "Levenshtein accuracy": bootstrap(np.array(order), mean),
-        "reaction time, median": bootstrap(reactions, _median),
-        "reaction time, p90": bootstrap(reactions, _p90),
+        "precision": bootstrap(np.stack([right, right + invented], 1), ratio, by_part),
+        "recall": bootstrap(np.stack([right, right + missed], 1), ratio, by_part),
+        "F1": bootstrap(np.stack([2 * right, 2 * right + invented + missed], 1), ratio, by_part),
+        "Levenshtein accuracy": bootstrap(np.array(order), mean, [case.person for case in busy]),
+        "reaction time, median": bootstrap(reactions, _median, reacting),
+        "reaction time, p90": bootstrap(reactions, _p90, reacting),
         "false events a minute": bootstrap(
             np.stack([[len(m.invented) for m in matchings],
-                      [case.duration_s / 60 for case in cases]], 1), ratio),
-        "false events a minute of background": bootstrap(np.stack([false, minutes], 1), ratio),
+                      [case.duration_s / 60 for case in cases]], 1), ratio, people),
+        "false events a minute of background": bootstrap(
+            np.stack([false, minutes], 1), ratio, people),
     }
 
 

@@ -55,6 +55,10 @@ def test_a_clip_is_what_it_most_clearly_shows_once(toy_card: ModelCard) -> None:
     assert peak(times, logits, toy_card).argmax() == place["stop"]
     logits[30, place["left"]] = 12  # one frame is no moment
     assert peak(times, logits, toy_card).argmax() == place["stop"]
+    logits[2:8, place["right"]] = 20  # before the time that is judged
+    assert peak(times, logits, toy_card).argmax() == place["right"]
+    assert peak(times, logits, toy_card, first=1.5).argmax() == place["stop"]
+    assert peak(times, logits, toy_card, first=9.0).argmax() == place["nothing"]  # the last one
 
 
 
@@ -176,6 +180,14 @@ def test_errors_are_sentences(model: Path, flags: list[str], message: str,
     said = capsys.readouterr().err
     assert said.startswith("error: ")
     assert message in said
+
+
+def test_a_folder_without_clips_is_an_error(model: Path, tmp_path: Path,
+                                            capsys: pytest.CaptureFixture[str]) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert main(["--model", str(model), "--engine", "torch", "--shards", str(empty)]) == 2
+    assert "holds no clips" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flags", [[], ["--video", "v.mp4"], ["--compare", "a", "b.csv"]])

@@ -95,6 +95,24 @@ def test_intervals_cover_the_truth_and_narrow_with_more_clips() -> None:
     assert bootstrap(np.ones(1), mean).low is None  # one part says nothing of its spread
 
 
+def test_intervals_are_over_people_where_they_are_known() -> None:
+    """Two people are always right, two never: 200 clips of four people are no 200 people."""
+    right, people = np.repeat([1.0, 0, 1, 0], 50), [name for name in "abcd" for _ in range(50)]
+    clips, whole = bootstrap(right, mean), bootstrap(right, mean, people)
+    assert (whole.value, whole.n) == (clips.value, 200)
+    assert clips.high - clips.low < 0.2
+    assert whole.high - whole.low > 0.6
+    for unknown in ([""] * 200, ["a"] * 200, ["a"] * 100 + [""] * 100):
+        assert bootstrap(right, mean, unknown) == clips
+    answers = [Answer("1", "a", ("a",) if ok else ("b", "c", "d"), person)
+               for ok, person in zip(right, people, strict=True)]
+    assert clip_figures(answers)["top-1"] == whole
+    cases = [StreamCase((truth("a", 1, 2),), (found("a", 1.5),) if ok else (), (0, 9), person)
+             for ok, person in zip(right, people, strict=True)]
+    assert stream_figures(cases)["recall"] == whole
+    assert stream_figures(cases)["Levenshtein accuracy"] == whole
+
+
 def test_clip_figures_count_the_first_three() -> None:
     answers = [Answer("1", "a", ("a", "b", "c", "d")), Answer("2", "a", ("b", "c", "a", "d")),
                Answer("3", "a", ("b", "c", "d", "a"))]
