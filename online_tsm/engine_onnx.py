@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ TENSORRT = "TensorrtExecutionProvider"
 CAPTURE = "enable_cuda_graph"  # an option of CUDA
 GRAPH_ID = "gpu_graph_id"  # of a run: which captured graph it replays,
 NO_GRAPH = "-1"  # or none
+NO_PAIR = (0, 0)  # in place of two ids
 FATAL, ERROR = 4, 3  # ONNX Runtime's log severities
 
 
@@ -136,8 +138,8 @@ class OnnxEngine:
         self._fixed_batch = any(node.shape[0] == 1 for node in session.get_inputs())
         self.shifted_blocks = len(self._shapes)
         self._zeros = zeros([self._value(np.zeros((1, *s), np.float32)) for s in self._shapes])
-        self._bindings: dict[int, _Binding] = {}  # by the number of streams
-        self._graphs: dict[tuple[int, int], Any] = {}  # by the places read and written
+        self._passes: dict[int, _Pass] = {}  # by the number of streams
+        self._graphs = itertools.count(1)  # their numbers, of the whole session
 
     def open_state(self) -> State:
         return self._zeros
@@ -150,49 +152,51 @@ class OnnxEngine:
 
     def _run(self, inputs: Array, states: Sequence[Row]) -> tuple[Array, list[State]]:
         n = len(states)
-        if n not in self._bindings:
-            self._bindings[n] = self._bind(n)
-        binding, frames, logits, pool = self._bindings[n]
+        if n not in self._passes:
+            self._passes[n] = self._open_pass(n)
+        logits, frames, pool, kept = self._passes[n]
         before, after = together(states, _array, self._value), pool.take()
+        # Those that `together` made are gone after the run, and a stream has one first frame.
+        lasting = before is states[0].set.place and states[0] is not self._zeros
+        pair = (id(before), id(after.place)) if lasting else NO_PAIR
+        bound = kept.get(pair)
+        if bound is None or not lasting:
+            bound = kept[pair] = self._bind(bound, before, after.place, self._passes[n], lasting)
         if frames is None:
-            binding.bind_cpu_input(self._inputs[0], np.ascontiguousarray(inputs))
+            bound.io.bind_cpu_input(self._inputs[0], np.ascontiguousarray(inputs))
         else:
             frames.update_inplace(np.ascontiguousarray(inputs))
-        for name, tensor in zip(self._inputs[1:], before, strict=True):
-            binding.bind_ortvalue_input(name, tensor)
-        for name, tensor in zip(self._outputs[1:], after.place, strict=True):
-            binding.bind_ortvalue_output(name, tensor)
-        lasting = before is states[0].set.place and states[0] is not self._zeros
-        graph = self._graph(before, after.place, lasting) if self._captures else None
         try:
-            self._session.run_with_iobinding(binding, graph)
+            self._session.run_with_iobinding(bound.io, bound.options)
         except Exception as error:  # ONNX Runtime's own errors share no narrower base
             raise EngineError(f"the network failed in ONNX Runtime: {_first_line(error)}"
                               ) from error
         return np.array(logits.numpy()), [Row(after, row, n) for row in range(n)]
 
-    def _bind(self, n: int) -> _Binding:
-        binding = self._session.io_binding()
+    def _open_pass(self, n: int) -> _Pass:
         where = self.device if self._captures else "cpu"
-        logits = self._empty([n, len(self.card.labels)], where)
-        binding.bind_ortvalue_output(self._outputs[0], logits)
-        frames = None
-        if self._captures:
-            frames = self._empty([n, 3, *self.card.input_size], where)
-            binding.bind_ortvalue_input(self._inputs[0], frames)
-        return _Binding(binding, frames, logits, Pool(
-            lambda: [self._empty([n, *s], self.device) for s in self._shapes]))
+        frames = (self._empty([n, 3, *self.card.input_size], where) if self._captures else None)
+        return _Pass(self._empty([n, len(self.card.labels)], where), frames, Pool(
+            lambda: [self._empty([n, *s], self.device) for s in self._shapes]), {})
 
-    def _graph(self, before: Tensors, after: Tensors, lasting: bool) -> Any:
-        """The options of a run that is captured, or replayed, for these tensors; those `before`
-        that are not `lasting` are gone after the run, so theirs is never captured."""
-        pair = (id(before), id(after)) if lasting else (0, 0)
-        if pair not in self._graphs:
-            options = onnxruntime.RunOptions()
-            number = str(len(self._graphs) + 1) if lasting else NO_GRAPH
-            options.add_run_config_entry(GRAPH_ID, number)
-            self._graphs[pair] = options
-        return self._graphs[pair]
+    def _bind(self, spare: _Bound | None, before: Tensors, after: Tensors, shared: _Pass,
+              lasting: bool) -> _Bound:
+        """A run from the tensors `before` to those `after`, or the spare one turned into that. It
+        gets a graph of its own where it lasts."""
+        io = spare.io if spare else self._session.io_binding()
+        if shared.frames is not None:
+            io.bind_ortvalue_input(self._inputs[0], shared.frames)
+        io.bind_ortvalue_output(self._outputs[0], shared.logits)
+        for name, tensor in zip(self._inputs[1:], before, strict=True):
+            io.bind_ortvalue_input(name, tensor)
+        for name, tensor in zip(self._outputs[1:], after, strict=True):
+            io.bind_ortvalue_output(name, tensor)
+        if not self._captures or spare:
+            return _Bound(io, spare.options if spare else None)
+        options = onnxruntime.RunOptions()
+        number = str(next(self._graphs)) if lasting else NO_GRAPH
+        options.add_run_config_entry(GRAPH_ID, number)
+        return _Bound(io, options)
 
     def _empty(self, shape: Sequence[int], device: str) -> Any:
         return onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, device)
@@ -201,14 +205,23 @@ class OnnxEngine:
         return onnxruntime.OrtValue.ortvalue_from_numpy(array, self.device)
 
 
-class _Binding(NamedTuple):
-    """What steps of so many streams use again and again. `frames` is None where the network reads
-    the caller's own."""
+class _Bound(NamedTuple):
+    """A run from one set of state tensors to another. `options` is None where nothing is
+    captured."""
 
     io: Any
-    frames: Any
+    options: Any
+
+
+class _Pass(NamedTuple):
+    """What steps of so many streams use again and again. `frames` is None where the network reads
+    the caller's own. `kept` has the run of each pair of sets, by their ids, and a spare one for
+    tensors that do not last: to bind them anew in every step costs Python time."""
+
     logits: Any
+    frames: Any
     pool: Pool[Tensors]
+    kept: dict[tuple[int, int], _Bound]
 
 
 def _array(tensor: Any) -> Array:

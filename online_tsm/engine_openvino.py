@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import openvino
+from openvino.preprocess import PrePostProcessor
 
 from models.card import ModelCard
 from models.weight_files import open_graph_file
@@ -16,6 +17,8 @@ from online_tsm.graphs import check_shared, open_graph
 from online_tsm.pool import Pool, Row, Tensors, in_turn, together, zeros
 from online_tsm.ports import FLOAT32, Port, state_shapes
 
+NO_PAIR = (0, 0)  # in place of the ids of two sets
+PLANES = 3  # dimensions of a state of planes: channels, height, width
 HINTS = {"fp32": "f32", "bf16": "bf16"}  # without one, OpenVINO takes bf16 where it can
 
 
@@ -42,11 +45,21 @@ def native_precisions() -> list[str]:
     return ["fp32", "bf16"] if "BF16" in able else ["fp32"]
 
 
-class _Compiled(NamedTuple):
-    """The network for one number of streams, and the sets of state tensors for it."""
+class _Bound(NamedTuple):
+    """A pass from one set of state tensors to another; its `logits` are overwritten by the next."""
 
     request: Any
+    logits: Array
+
+
+class _Compiled(NamedTuple):
+    """The network for one number of streams, the sets of state tensors for it, and the pass of each
+    pair of sets, by their ids, with a spare one for tensors that do not last: to set them anew
+    costs a twentieth of a step."""
+
+    model: Any
     pool: Pool[Tensors]
+    kept: dict[tuple[int, int], _Bound]
 
 
 class OpenVinoEngine:
@@ -68,7 +81,8 @@ class OpenVinoEngine:
         self._shapes = state_shapes(_ports(model.inputs), _ports(model.outputs), card, file)
         self._fixed_batch = any(port.partial_shape[0].is_static for port in model.inputs)
         self.shifted_blocks = len(self._shapes)
-        self._zeros = zeros([_tensor(np.zeros((1, *shape), np.float32)) for shape in self._shapes])
+        self._zeros = zeros([_tensor(np.zeros((1, *shape), np.float32)) for shape in
+                             map(_channels_last, self._shapes)])
         self._compiled: dict[int, _Compiled] = {}
 
     def open_state(self) -> State:
@@ -84,39 +98,65 @@ class OpenVinoEngine:
         n = len(states)
         if n not in self._compiled:
             self._compiled[n] = self._compile(n)
-        request, pool = self._compiled[n]
+        model, pool, kept = self._compiled[n]
         before, after = together(states, _array, _tensor), pool.take()
+        # Those that `together` made are gone after the pass, and a stream has one first frame.
+        lasting = before is states[0].set.place and states[0] is not self._zeros
+        pair = (id(before), id(after.place)) if lasting else NO_PAIR
+        bound = kept.get(pair)
+        if bound is None or not lasting:
+            request = bound.request if bound else model.create_infer_request()
+            bound = kept[pair] = _bind(request, before, after.place)
         frames = np.ascontiguousarray(inputs)  # lent to the pass, and must outlive it
-        request.set_input_tensor(0, openvino.Tensor(frames, shared_memory=True))
-        for i in range(self.shifted_blocks):
-            request.set_input_tensor(i + 1, before[i])
-            request.set_output_tensor(i + 1, after.place[i])
+        bound.request.set_input_tensor(0, openvino.Tensor(frames, shared_memory=True))
         try:
-            request.start_async()  # infer() would copy every output into a dictionary
-            request.wait()
+            bound.request.start_async()  # infer() would copy every output into a dictionary
+            bound.request.wait()
         except RuntimeError as error:
             raise EngineError(f"the network failed in OpenVINO: {_last_line(error)}") from error
-        logits = np.array(request.get_output_tensor(0).data)
-        return logits, [Row(after, row, n) for row in range(n)]
+        return bound.logits.copy(), [Row(after, row, n) for row in range(n)]
 
     def _compile(self, n: int) -> _Compiled:
-        model = self._model
+        model = self._model.clone()
         if not self._fixed_batch:
-            model = model.clone()
             sizes = [(3, *self.card.input_size), *self._shapes]
             model.reshape({port: [n, *size] for port, size in zip(model.inputs, sizes,
                                                                   strict=True)})
         options = {"INFERENCE_PRECISION_HINT": HINTS[self.precision], "NUM_STREAMS": 1,
                    "INFERENCE_NUM_THREADS": self.threads}
         try:
-            request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+            compiled = openvino.Core().compile_model(self._with_its_layout(model), "CPU", options)
         except RuntimeError as error:
             raise EngineError(f"OpenVINO cannot compile the network: {_last_line(error)}"
                               ) from error
-        return _Compiled(request, Pool(lambda: self._new_set(n)))
+        return _Compiled(compiled, Pool(lambda: self._new_set(n)), {})
+
+    def _with_its_layout(self, model: Any) -> Any:
+        """The model with its states laid out as its convolutions compute: channels last. Else each
+        step would turn every state round twice."""
+        wrapped = PrePostProcessor(model)
+        for place, shape in enumerate(self._shapes, start=1):
+            if len(shape) == PLANES:
+                for port in (wrapped.input(place), wrapped.output(place)):
+                    port.tensor().set_layout(openvino.Layout("NHWC"))
+                    port.model().set_layout(openvino.Layout("NCHW"))
+        return wrapped.build()
 
     def _new_set(self, n: int) -> Tensors:
-        return [openvino.Tensor(openvino.Type.f32, [n, *shape]) for shape in self._shapes]
+        return [openvino.Tensor(openvino.Type.f32, [n, *_channels_last(shape)])
+                for shape in self._shapes]
+
+
+def _bind(request: Any, before: Tensors, after: Tensors) -> _Bound:
+    for place, (read, written) in enumerate(zip(before, after, strict=True), start=1):
+        request.set_input_tensor(place, read)
+        request.set_output_tensor(place, written)
+    return _Bound(request, request.get_output_tensor(0).data)
+
+
+def _channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Where a state's shape, without the batch, is one of planes; else as it is."""
+    return (*shape[1:], shape[0]) if len(shape) == PLANES else shape
 
 
 def _read(graph: Path | bytes) -> Any:

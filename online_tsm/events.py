@@ -82,11 +82,13 @@ class EventDetector:
         return (Event(self._labels[leader], time, float(probabilities[leader]), index),)
 
     def _leading(self, probabilities: NDArray[np.float32]) -> int | None:
-        best = int(np.argmax(probabilities))
+        best = int(probabilities.argmax())
         top = probabilities[best]
-        second = np.delete(probabilities, best).max(initial=0.0)
-        enough = top >= self._rise[best] and top - second >= self._constants.margin
-        return best if enough and best not in self._mute else None
+        if top < self._rise[best] or best in self._mute:
+            return None
+        others = probabilities.copy()
+        others[best] = 0
+        return best if top - np.maximum.reduce(others) >= self._constants.margin else None
 
     def _is_way_back(self, place: int, time: float) -> bool:
         return any(self._elapsed(other, time) < self._constants.return_s - EPSILON_S

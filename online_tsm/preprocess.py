@@ -37,9 +37,9 @@ class Preprocessor:
             raise CardError(f"card: resize_side is {card.resize_side}, smaller than input_size "
                             f"{list(self._size)}; the centre crop would leave the picture")
         std = np.asarray(card.std, np.float32)
-        self._scale = 1 / (255 * std)
-        self._offset = -np.asarray(card.mean, np.float32) / std
-        self._planes = (2, 1, 0) if card.colour == "rgb" else (0, 1, 2)  # of a BGR frame
+        self._scale = (1 / (255 * std))[:, None, None]
+        self._offset = (-np.asarray(card.mean, np.float32) / std)[:, None, None]
+        self._order = -1 if card.colour == "rgb" else 1  # of the planes of a BGR frame
         self._resize: Resize | None = None
         self._buffer = np.empty((3, *self._size), np.float32)
 
@@ -52,10 +52,9 @@ class Preprocessor:
             weights = triangle if self._card.filter == "bilinear" else area
             self._resize = Resize(image.shape, box, self._size, weights)
         small = self._resize(image)
-        for plane, source in enumerate(self._planes):
-            pixels = small if small.ndim == 2 else small[:, :, source]
-            np.multiply(pixels, self._scale[plane], out=out[plane])
-            out[plane] += self._offset[plane]
+        planes = small[None] if small.ndim == 2 else small.transpose(2, 0, 1)[::self._order]
+        np.multiply(planes, self._scale, out=out)
+        out += self._offset
         return out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,33 +26,51 @@ class SmoothingHead:
     def __init__(self, card: ModelCard) -> None:
         self._constants = card.smoothing
         self._masked = np.array([label in card.smoothing.disabled for label in card.labels])
-        self._votes: deque[tuple[float, NDArray[np.float32]]] = deque(maxlen=MAX_VOTES)
+        self._times: deque[float] = deque()  # of the votes, which are the last rows before `_end`
+        self._rows = np.empty((2 * MAX_VOTES, len(card.labels)), np.float32)
+        self._end = 0
 
     def reset(self) -> None:
         """Forget all votes."""
-        self._votes.clear()
+        self._times.clear()
 
     def update(self, time: float, logits: NDArray[np.float32], *, cold: bool = False
                ) -> NDArray[np.float32]:
         """Smoothed probabilities [K] (they sum to 1) after the `logits` [K] of a frame at `time`.
 
-        `time` in s, never before the last one's. `logits` must not be written to afterwards.
-        Cold logits do not vote; while no vote is there, they alone are shown.
+        `time` in s, never before the last one's. Cold logits do not vote; while no vote is there,
+        they alone are shown.
         """
         oldest = time - self._constants.window_s + EPSILON_S
-        while self._votes and self._votes[0][0] <= oldest:
-            self._votes.popleft()
+        while self._times and self._times[0] <= oldest:
+            self._times.popleft()
         if not cold:
-            self._votes.append((time, logits))
-        votes = [vote for _, vote in self._votes] or [logits]
-        return softmax(np.mean(votes, axis=0), self._constants.temperature, self._masked)
+            self._vote(time, logits)
+        n = len(self._times)
+        if n:
+            votes = self._rows[self._end - n:self._end]
+            logits = np.add.reduce(votes, axis=0, dtype=np.float64) / n
+        return softmax(logits, self._constants.temperature, self._masked)
+
+    def _vote(self, time: float, logits: NDArray[np.float32]) -> None:
+        if len(self._times) == MAX_VOTES:
+            self._times.popleft()
+        n = len(self._times)
+        if self._end == len(self._rows):
+            self._rows[:n] = self._rows[self._end - n:]
+            self._end = n
+        self._rows[self._end] = logits
+        self._end += 1
+        self._times.append(time)
 
 
-def softmax(logits: NDArray[np.float32], temperature: float = 1.0,
+def softmax(logits: NDArray[Any], temperature: float = 1.0,
             masked: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
     """Probabilities [K] of `logits` [K]; `masked` [K] classes get none."""
-    scaled = np.asarray(logits, np.float64) / temperature
+    raised = np.divide(logits, temperature, dtype=np.float64)
     if masked is not None:
-        scaled = np.where(masked, -np.inf, scaled)
-    raised = np.exp(scaled - scaled.max())
-    return np.asarray(raised / raised.sum(), np.float32)
+        raised[masked] = -np.inf
+    raised -= np.maximum.reduce(raised)
+    np.exp(raised, out=raised)
+    raised /= np.add.reduce(raised)
+    return raised.astype(np.float32)

@@ -65,6 +65,19 @@ def test_one_set_of_state_a_phase_and_a_spare_one(engine, made, phases):
 
 
 @pytest.mark.parametrize("phases", [1, 7])
+def test_nothing_is_bound_anew(engine, monkeypatch, phases):
+    stream = Stream(engine, phases=phases)
+    play(stream, 0, 3 * (phases + 1))
+    bound: list[str] = []
+    for kind in ("input", "output"):
+        monkeypatch.setattr(onnxruntime.IOBinding, f"bind_ortvalue_{kind}",
+                            lambda self, name, value: bound.append(name))
+    play(stream, 3 * (phases + 1), 30)
+    assert bound == []
+    assert len(engine._passes[1].kept) <= phases + 2  # one a pair, and the spare one
+
+
+@pytest.mark.parametrize("phases", [1, 7])
 def test_a_steady_stream_leaves_nothing_behind(engine, phases):
     stream = Stream(engine, phases=phases)
     play(stream, 0, 80)  # longer than the window of the smoothing, which keeps its votes

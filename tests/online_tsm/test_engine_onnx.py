@@ -158,6 +158,20 @@ def test_streams_that_are_brought_together_are_never_captured(capturing, replaye
     assert np.abs(logits[1] - run(capturing, clips[1])[2]).max() < 1e-4
 
 
+def test_batches_of_other_numbers_have_graphs_of_their_own(capturing, replayed):
+    clips = frames(2, 4)
+    state = capturing.open_state()
+    states = [capturing.open_state() for _ in clips]
+    for t in range(4):
+        _, (state,) = capturing.step(clips[:1, t], [state])
+        _, states = capturing.step(clips[:, t].copy(), states)
+    places = {}
+    for number, where in replayed:
+        if number != NO_GRAPH:
+            assert places.setdefault(number, where) == where
+    assert len(places) >= 4
+
+
 def test_earlier_logits_keep_their_values(engine):
     clip = frames(40)
     kept, copies, state = [], [], engine.open_state()

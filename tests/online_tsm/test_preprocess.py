@@ -83,6 +83,23 @@ def test_the_resize_is_pillows_without_its_rounding(size, kept):
         assert np.abs(made[:, :, channel] - np.asarray(exact)).max() < 0.01
 
 
+@pytest.mark.parametrize(("size", "kept", "runs"), [((480, 640), (96, 128), 1),
+                                                    ((720, 960), (96, 128), 2),
+                                                    ((1080, 1440), (96, 128), 4),
+                                                    ((231, 517), (96, 128), 0)])
+@pytest.mark.parametrize("weights", [area, triangle])
+def test_rows_in_a_simple_ratio_are_added_up_in_few_calls(size, kept, runs, weights):
+    image = picture(*size)
+    resize = Resize(image.shape, (0, 0, size[1], size[0]), kept, weights)
+    edges = 0 if weights is area else 4  # where a triangle is cut off, outputs are mixed otherwise
+    assert runs <= len(resize._runs) <= (runs + edges if runs else 0)
+    exact = (weights(0, size[1], kept[1], size[1])
+             @ (weights(0, size[0], kept[0], size[0]) @ image.reshape(size[0], -1)).reshape(
+                 kept[0], size[1], 3))
+    assert np.abs(resize(image) - exact).max() < 1e-3
+    assert np.abs(resize(image) - exact).max() < 1e-3  # nothing is left of the frame before
+
+
 def test_no_product_of_the_resize_is_large_enough_to_start_threads():
     for height, width in SIZES:
         resize = Resize((height, width, 3), (0, 0, width, height), (224, 224), triangle)
@@ -186,6 +203,10 @@ def test_views_and_a_changed_size_in_mid_run():
     first = pre(big).copy()
     mirrored = pre(np.ascontiguousarray(big[:, ::-1])).copy()
     assert (pre(big[:, ::-1]) == mirrored).all()  # a view with a negative stride
+    assert (pre(np.dstack([big, big])[:, :, :3]) == first).all()
+    fixed = big.copy()
+    fixed.setflags(write=False)
+    assert (pre(fixed) == first).all()
     assert (pre(small) == Preprocessor(card())(small)).all()
     assert (pre(big) == first).all()
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.card import ModelCard, Smoothing
-from online_tsm.smoothing import SmoothingHead, softmax
+from online_tsm.smoothing import MAX_VOTES, SmoothingHead, softmax
 
 LABELS = ("wave", "point", "fist", "nothing")
 
@@ -103,8 +103,23 @@ def test_reset_forgets_the_votes():
     assert head.update(0.1, logits(0, 1, 0, 0))[0] < 0.25
 
 
-def test_a_clock_that_stands_still_fills_no_memory():
-    head = SmoothingHead(card())
-    for _ in range(3000):
-        head.update(1.0, logits(1, 0, 0, 0))
-    assert len(head._votes) <= 1000
+def test_votes_are_kept_in_rows_that_are_used_again():
+    head = SmoothingHead(card(window_s=0.6))
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((5 * MAX_VOTES, 4)).astype(np.float32)
+    n = 600  # votes in the window
+    assert n < MAX_VOTES
+    for index, row in enumerate(rows):
+        smoothed = head.update(index * 0.001, row)
+        if index % 97 == 96:
+            mean = rows[max(0, index - n + 1):index + 1].mean(axis=0, dtype=np.float64)
+            assert smoothed == pytest.approx(softmax(mean), abs=1e-6)
+
+
+def test_a_clock_that_stands_still_keeps_a_bounded_number_of_votes():
+    head = SmoothingHead(card(window_s=0.6))
+    rows = np.random.default_rng(0).standard_normal((3 * MAX_VOTES, 4)).astype(np.float32)
+    for row in rows:
+        smoothed = head.update(0.0, row)
+    mean = rows[-MAX_VOTES:].mean(axis=0, dtype=np.float64)
+    assert smoothed == pytest.approx(softmax(mean), abs=1e-6)
