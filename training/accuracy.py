@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from models.checkpoints import DEFAULT_MODEL, read_card, resolve
 from online_tsm.benchmark_report import judged_lines
-from online_tsm.engine import Engine, open_engine
+from online_tsm.engine import DeviceName, Engine, EngineName, Precision, open_engine
 from online_tsm.labels import restricted
 from online_tsm.measuring import usable
 from online_tsm.sizes import Size, at_size, size_of
@@ -40,9 +40,9 @@ from training.scoring import clip_figures
 class Setting:
     """How the model is run; `file` is another form of it (INT8), or None."""
 
-    engine: str
-    device: str
-    precision: str
+    engine: EngineName
+    device: DeviceName
+    precision: Precision | Literal["int8"]
     input_size: Size
     file: Path | None = None
 
@@ -97,7 +97,7 @@ def judged(path: Path, clips: Sequence[Clip], tried: Sequence[Setting]) -> list[
     for setting in tqdm(tried, unit=" settings", leave=False, disable=None):
         engine = open_engine(
             setting.file or path, setting.engine, setting.device, 1,
-            precision="fp32" if setting.file else setting.precision,
+            precision="fp32" if setting.precision == "int8" else setting.precision,
             overrides=None if setting.file else at_size(read_card(path), setting.input_size))
         network, card = _Stepped(engine), engine.card
         answers = clip_answers(clips, network, card, "mean",  # type: ignore[arg-type]

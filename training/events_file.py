@@ -52,7 +52,9 @@ def read_event_list(path: Path) -> list[LabelledEvent]:
         return read_events(rows_of(path, ("label", "start", "end")), path)
     try:
         said = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    except yaml.YAMLError as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if not isinstance(said, list) or not all(isinstance(row, dict) for row in said):
         raise DataError(f"{path} must be a list of events, each with label, start and end")

@@ -27,7 +27,8 @@ class FrozenFront:
         """Clips [N, T, 3, H, W] to maps [N, T, C, h, w]. On a CPU one clip after the other: what a
         block gives then still lies in the cache when the next one reads it."""
         at_once = len(clips) if clips.is_cuda else 1
-        return torch.cat([self.network(part, stop=self.blocks) for part in clips.split(at_once)])
+        parts = torch.split(clips, at_once)
+        return torch.cat([self.network(part, stop=self.blocks) for part in parts])
 
 
 class StillNorms(nn.Module):

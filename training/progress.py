@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 
 from models.network import OnlineNetwork
+from online_tsm.graphs import write_atomically
 
 
 class StateError(RuntimeError):
@@ -65,10 +67,11 @@ class Log:
         self.path, self.columns = path, columns
         self.rows = [row for row in self._read() if int(row["step"]) <= step]
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(self.rows)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, columns)
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_atomically(path, text.getvalue().encode())  # the rows so far outlive a kill
 
     def add(self, **values: float) -> None:
         row = {name: f"{values[name]:.6g}" for name in self.columns}
@@ -80,9 +83,9 @@ class Log:
         return [float(row[name]) for row in self.rows]
 
     def _read(self) -> list[dict[str, str]]:
-        """Whole rows only: a kill may have cut the last one off."""
+        """Whole lines only: a kill may have cut the last one off, even within its last number."""
         if not self.path.is_file():
             return []
-        with self.path.open(newline="") as file:
-            return [row for row in csv.DictReader(file)
-                    if all(row.get(name) for name in self.columns)]
+        lines = self.path.read_text().splitlines(keepends=True)
+        return [row for row in csv.DictReader(line for line in lines if line.endswith("\n"))
+                if all(row.get(name) for name in self.columns)]

@@ -99,7 +99,9 @@ def read_recipe(path: Path) -> Recipe:
     """The recipe in a YAML file. Raises RecipeError."""
     try:
         said = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error.strerror or error}") from error
+    except yaml.YAMLError as error:
         raise RecipeError(f"{path} cannot be read: {error}") from error
     return recipe_from_dict(said)
 

@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     preview.add_argument("file", type=Path)
     preview.add_argument("--out", type=Path, help="folder for the pictures (default: runs/preview)")
     preview.add_argument("--person", type=_count, default=PREVIEW_PERSON)
-    preview.add_argument("--seed", type=int, default=0)
+    preview.add_argument("--seed", type=_count, default=0)
     preview.set_defaults(run=_preview)
 
     cast = commands.add_parser("people")

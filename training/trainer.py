@@ -200,7 +200,7 @@ class Trainer:
             started = time.perf_counter()
             with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
                 loss = self._forward(trial, inputs).float().square().mean()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             if self.device.type == "cuda":
                 torch.cuda.synchronize()
             fastest = min(fastest, time.perf_counter() - started)

@@ -223,11 +223,22 @@ def test_the_log_drops_what_was_after_the_saved_step(tmp_path: Path) -> None:
     log = Log(path, ("step", "loss"), 0)
     for step in (1, 2, 3):
         log.add(step=step, loss=step / 2)
-    path.write_text(path.read_text() + "4,")  # cut off by a kill
-    log = Log(path, ("step", "loss"), 2)
-    assert log.column("loss") == [0.5, 1.0]
+    for cut in ("4,", "2,0.000"):  # cut off by a kill: no number, or a part of one
+        with path.open("a") as file:
+            file.write(cut)
+        log = Log(path, ("step", "loss"), 2)
+        assert log.column("loss") == [0.5, 1.0]
     log.add(step=3, loss=9)
     assert path.read_text().splitlines() == ["step,loss", "1,0.5", "2,1", "3,9"]
+
+
+def test_taking_up_a_log_never_loses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log(tmp_path / "log.csv", ("step", "loss"), 0)
+    log.add(step=1, loss=0.5)
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):  # a kill before the new file is in its place
+        Log(tmp_path / "log.csv", ("step", "loss"), 1)
+    assert (tmp_path / "log.csv").read_text().splitlines() == ["step,loss", "1,0.5"]
 
 
 def test_it_stops_when_held_out_people_gain_nothing(recipe: dict[str, object]) -> None:

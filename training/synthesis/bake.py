@@ -134,7 +134,8 @@ def ensure_baked(cache: Path, wanted: Sequence[Person]) -> None:
     """Bake those who are not baked yet."""
     missing = [p for p in wanted if not baked_path(cache, p).exists()]
     if missing:
-        log.info("people to bake: %d; once, they stay in %s", len(missing), cache)
+        log.info("people to bake: %d (once: they stay in %s); their generator is being loaded, "
+                 "which takes longest the first time", len(missing), cache)
         baker = Baker(cache)  # takes seconds, so only when somebody is missing
         for person in tqdm(missing, desc="baking people"):
             baker.bake(person)

@@ -46,10 +46,10 @@ class Middle(np.random.Generator):
     def normal(self, loc=0.0, scale=1.0, size=None):  # type: ignore[no-untyped-def]
         return np.full(size or (), loc, float)[()]
 
-    def random(self, size=None):  # type: ignore[no-untyped-def]
-        return self.uniform(size=size)
+    def random(self, size=None):  # type: ignore[no-untyped-def, override]
+        return self.uniform(size=size)  # type: ignore[no-untyped-call]
 
-    def integers(self, low, high):  # type: ignore[no-untyped-def]
+    def integers(self, low, high):  # type: ignore[no-untyped-def, override]
         return low + (high - 1 - low) // 2
 
 
@@ -86,7 +86,8 @@ def _cell(label: str, pictures: list[Picture]) -> Picture:
     caption = np.full((CAPTION_PX, row.shape[1], 3), 255, np.uint8)
     cv2.putText(caption, label, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (30, 30, 30), 1)
     cell = np.vstack([caption, row])
-    return cv2.copyMakeBorder(cell, 0, 6, 3, 3, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+    framed = cv2.copyMakeBorder(cell, 0, 6, 3, 3, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+    return np.asarray(framed, np.uint8)
 
 
 def _pictures(studio: Studio, gesture: Gesture) -> tuple[list[Picture], tuple[float, float]]:
@@ -94,7 +95,7 @@ def _pictures(studio: Studio, gesture: Gesture) -> tuple[list[Picture], tuple[fl
     style, middle, person = guide_style(gesture), Middle(), presenter()
     rest = draw_pose(studio.rests[0], middle)
     part = perform(style, "R", middle, LEAD_S, rest, background=gesture.background)
-    times = np.arange(0, part.end + TRAIL_S, 1 / RATE_FPS, np.float32)
+    times = np.arange(0, part.end + TRAIL_S, 1 / RATE_FPS, dtype=np.float32)
     manner = draw_manner(np.random.default_rng(SEED), float(times[-1]))
     manner.posture[:] = 0
     held = held_thing([(gesture, style, "R")])

@@ -55,9 +55,10 @@ def make_sample(cache: Path, device: int, seed: int, out: Path) -> Path:
     manner.posture[:] = (0.04, 0, 0, -0.03, 0.02)
     camera = _camera(studio.show(person).skeleton)
     scene = Scene(parts, rest, manner, camera, _room(rng))
-    times = np.arange(0, seconds, 1 / RATE_FPS, np.float32)
+    times = np.arange(0, seconds, 1 / RATE_FPS, dtype=np.float32)
     out.parent.mkdir(parents=True, exist_ok=True)
     with _encoder(out) as encoder:
+        assert encoder.stdin is not None
         for picture in tqdm(film(studio, person, scene, times), total=len(times), unit="frame"):
             encoder.stdin.write(_as_a_webcam(picture, rng).tobytes())
     if encoder.returncode:
@@ -86,7 +87,7 @@ def _camera(skeleton: Skeleton) -> Camera:
 
 def _room(rng: np.random.Generator) -> Picture:
     room = cv2.GaussianBlur(painted_room(rng, *SIZE), (0, 0), ROOM_BLUR_PX)
-    return np.clip(room * ROOM_LIGHT, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(room * ROOM_LIGHT, 0, 255).astype(np.uint8))
 
 
 def _as_a_webcam(picture: Picture, rng: np.random.Generator) -> Picture:
@@ -96,7 +97,7 @@ def _as_a_webcam(picture: Picture, rng: np.random.Generator) -> Picture:
     soft = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), LENS_BLUR_PX)
     noise = cv2.GaussianBlur(rng.standard_normal(picture.shape, np.float32), (0, 0), 0.8)
     shown = soft * (1 - VIGNETTE * (x**2 + y**2))[..., None] + noise * 2 * NOISE
-    return np.clip(shown, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(shown, 0, 255).astype(np.uint8))
 
 
 def _encoder(out: Path) -> "subprocess.Popen[bytes]":

@@ -17,6 +17,7 @@ from training.synthesis.skeleton import pose, unit
 Picture = NDArray[np.uint8]
 SHEET_FRAMES = 10
 CLOSE_UP_PX = 350
+CAPTION_PX = 24
 CAPTION = (255, 230, 0)
 
 
@@ -33,11 +34,13 @@ def contact_sheet(clips: list[Clip]) -> Picture:
         frames, event = decoded(clip), clip.events[0]
         moments = np.linspace(event.start, event.end, SHEET_FRAMES)
         picks = [frames[int(np.abs(clip.times - t).argmin())] for t in moments]
-        row = np.ascontiguousarray(np.hstack(picks))
+        row = np.hstack(picks)
         held = ", held out" if event.held_out_style else ""
         text = f"{event.label}: {event.style} ({event.hand}{held}), {clip.person}"
-        cv2.putText(row, text, (4, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, CAPTION, 1, cv2.LINE_AA)
-        rows.append(row)
+        band = np.zeros((CAPTION_PX, row.shape[1], 3), np.uint8)
+        cv2.putText(band, text, (6, CAPTION_PX - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.55, CAPTION, 1,
+                    cv2.LINE_AA)
+        rows += [band, row]
     return np.vstack(rows)
 
 

@@ -84,4 +84,4 @@ def plain_wall(width: int, height: int) -> Picture:
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     shade = 1 - 0.1 * x**2 - 0.06 * (y + 0.4)
     wall = np.array([206, 212, 214], np.float32) * shade[..., None]
-    return np.clip(cv2.GaussianBlur(wall, (0, 0), 2), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(cv2.GaussianBlur(wall, (0, 0), 2), 0, 255).astype(np.uint8))
