@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from toy_people import bake_toy_people
 
 from models.cache import VARIABLE
 from training.synthesis import assets, guide, paint, rooms, sample, webcam
@@ -25,7 +26,13 @@ from training.synthesis.guide import CLEAREST, Middle, guide_style
 from training.synthesis.language import GESTURES_FOLDER, load_gestures, resting_poses
 from training.synthesis.panoramas import load_panorama
 from training.synthesis.performing import draw_pose, perform
-from training.synthesis.plan import CLIPS_A_PERSON, CLIPS_A_SHARD, shard_count, shard_jobs
+from training.synthesis.plan import (
+    CLIPS_A_PERSON,
+    CLIPS_A_SHARD,
+    shard_count,
+    shard_jobs,
+    shard_size,
+)
 from training.synthesis.renderer import Camera, Renderer
 from training.synthesis.shards import read_shard, shard_path, write_shard
 from training.synthesize import main
@@ -61,6 +68,7 @@ def test_a_plan_is_deterministic_balanced_and_trains_on_no_held_out_style():
     held = shard_jobs(0, CLIPS_A_SHARD, 5, "heldout", gestures)
     assert {j.person.split for j in held} == {"heldout"}
     assert shard_count(CLIPS_A_SHARD + 1) == 2
+    assert [shard_size(n, CLIPS_A_SHARD + 1) for n in (0, 1)] == [CLIPS_A_SHARD, 1]
 
 
 def test_a_thing_in_the_hand_does_not_stay_for_the_next_gesture():
@@ -230,16 +238,20 @@ def test_checking_the_gestures_needs_neither_torch_nor_opengl():
 
 
 @pytest.fixture(scope="module")
-def studio():
-    """A small studio with one baked person; skipped where either is not to be had."""
+def studio(tmp_path_factory):
+    """A small studio with the first of the cast, or with boxes in a painted room where nobody is
+    baked; skipped without OpenGL."""
     pytest.importorskip("moderngl", reason="moderngl is not installed")
     cache = cache_folder()
-    if not baked_path(cache, people("train")[0]).exists():
-        pytest.skip("nobody is baked; run `python -m training.synthesize people` once")
-    try:
-        return Studio(cache, resting_poses(), size=(88, 66))
-    except SynthesisError as error:
-        pytest.skip(str(error))
+    with pytest.MonkeyPatch.context() as patch:
+        if not baked_path(cache, people("train")[0]).exists():
+            cache = tmp_path_factory.mktemp("cache")
+            bake_toy_people(cache, people("train")[:1])
+            patch.setattr(rooms, "PAINTED_SHARE", 1.0)
+        try:
+            yield Studio(cache, resting_poses(), size=(88, 66))
+        except SynthesisError as error:
+            pytest.skip(str(error))
 
 
 def test_a_clip_shows_a_person_and_is_the_same_for_the_same_seed(studio):

@@ -17,7 +17,7 @@ from training.synthesis.bake import ensure_baked
 from training.synthesis.cast import Person, people
 from training.synthesis.clip import Studio
 from training.synthesis.language import load_gestures, resting_poses
-from training.synthesis.plan import CLIPS_A_SHARD, shard_count, shard_jobs
+from training.synthesis.plan import CLIPS_A_SHARD, shard_count, shard_jobs, shard_size
 from training.synthesis.shards import shard_path, write_shard
 
 SET_FILE = "set.json"
@@ -48,9 +48,10 @@ def render_set(order: Order, workers: int) -> int:
     total = shard_count(order.clips)
     missing = [i for i in range(total) if not shard_path(out, i).exists()]
     ensure_baked(Path(order.cache), performers(order, missing))
-    with tqdm(total=total, initial=total - len(missing), unit="shard", desc=out.name) as bar:
-        for _ in _made(order, missing, workers):
-            bar.update()
+    there = order.clips - sum(shard_size(number, order.clips) for number in missing)
+    with tqdm(total=order.clips, initial=there, unit="clip", desc=out.name) as bar:
+        for clips in _made(order, missing, workers):
+            bar.update(clips)
     return len(missing)
 
 
@@ -63,10 +64,11 @@ def performers(order: Order, shards: Sequence[int]) -> list[Person]:
 
 
 def _made(order: Order, missing: list[int], workers: int) -> Iterator[int]:
+    """Renders the missing shards; says how many more clips there are, time and again."""
     if workers <= 1 or len(missing) <= 1:
         worker = Worker(order)
         for number in missing:
-            yield worker.render(number)
+            yield from worker.render(number)
         return
     # The software rasteriser starts its own threads; one process a core is faster.
     os.environ.setdefault("LP_NUM_THREADS", "1")
@@ -85,13 +87,13 @@ class Worker:
         self.studio = Studio(Path(order.cache), resting_poses(folder), order.device,
                              draft=order.draft)
 
-    def render(self, number: int) -> int:
-        """Render one shard and write it; returns its number."""
-        o = self.order
-        jobs = shard_jobs(number, o.clips, o.seed, o.split, self.gestures)
-        clips = [self.studio.clip(job.person, list(job.gestures), job.seed) for job in jobs]
+    def render(self, number: int) -> Iterator[int]:
+        """Render one shard and write it; yields 1 after each clip, and is to be exhausted."""
+        o, clips = self.order, []
+        for job in shard_jobs(number, o.clips, o.seed, o.split, self.gestures):
+            clips.append(self.studio.clip(job.person, list(job.gestures), job.seed))
+            yield 1
         write_shard(shard_path(Path(o.out), number), clips)
-        return number
 
 
 _worker: list[Worker] = []  # a worker process keeps its one Worker for its whole life
@@ -102,7 +104,7 @@ def _start_worker(order: Order) -> None:
 
 
 def _work(number: int) -> int:
-    return _worker[0].render(number)
+    return sum(_worker[0].render(number))
 
 
 def claim(out: Path, order: Order) -> None:

@@ -29,11 +29,17 @@ def shard_jobs(
 ) -> list[Job]:
     """The jobs of one shard of a set of some clips."""
     first = number * CLIPS_A_SHARD
-    return [_job(i, seed, split, gestures) for i in range(first, min(first + CLIPS_A_SHARD, clips))]
+    return [_job(i, seed, split, gestures)
+            for i in range(first, first + shard_size(number, clips))]
 
 
 def shard_count(clips: int) -> int:
     return -(-clips // CLIPS_A_SHARD)
+
+
+def shard_size(number: int, clips: int) -> int:
+    """How many clips a shard of a set of some clips holds; the last one may be a short one."""
+    return min(CLIPS_A_SHARD, clips - number * CLIPS_A_SHARD)
 
 
 def _job(number: int, seed: int, split: str, gestures: dict[str, Gesture]) -> Job:
