@@ -1,9 +1,11 @@
-"""The commands that make a model again, from its recipe and the sets that it names."""
+"""The code and the commands that make a model again: from its recipe and the sets that it names."""
 
 from __future__ import annotations
 
+import functools
 import json
 import re
+import subprocess
 from pathlib import Path
 
 from training.events_file import DataError
@@ -11,6 +13,20 @@ from training.recipe import SourceOptions, read_recipe
 from training.synthesis.plan import CLIPS_A_SHARD
 
 SET_FILE = "set.json"  # what training.synthesize writes into the folder of a set
+CODE = Path(__file__).parents[1]
+
+
+@functools.cache
+def commit(folder: Path = CODE) -> str:
+    """The git commit of the code, "+changes" after it where files differ; "" without git."""
+    try:
+        found, changed = (subprocess.run(["git", "-C", str(folder), *words], check=True,
+                                         capture_output=True, text=True).stdout.strip()
+                          for words in (["rev-parse", "--short=12", "HEAD"],
+                                        ["status", "--porcelain", "--untracked-files=no"]))
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return f"{found}+changes" if changed else found
 
 
 def commands(recipe: Path) -> list[str]:

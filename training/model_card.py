@@ -74,8 +74,7 @@ def _clips(measured: Sequence[Measured]) -> str:
 
 
 def _streams(measured: Sequence[Measured]) -> str:
-    rows = [(m.letter, m.title, f"{m.minutes:.1f}", m.percent("precision"), m.percent("recall"),
-             m.percent("F1"), m.percent("Levenshtein accuracy"),
+    rows = [(m.letter, m.title, f"{m.minutes:.1f}", *_found(m),
              m.plain("reaction time, median", " s"), m.plain("reaction time, p90", " s"),
              m.plain("false events a minute of background"))
             for m in measured if "precision" in m.figures]
@@ -84,6 +83,14 @@ def _streams(measured: Sequence[Measured]) -> str:
         "the moment at which the gesture has happened.\n\n") + _table(
         ("", "streams", "minutes", "precision", "recall", "F1", "Levenshtein accuracy",
          "reaction, median", "reaction, 90 %", "false a minute of background"), rows)
+
+
+def _found(measured: Measured) -> list[str]:
+    """Four figures that say nothing where no gesture happens: whatever is found is wrong there."""
+    if measured.figures["recall"]["value"] is None:
+        return ["–"] * 4
+    return [measured.percent(name)
+            for name in ("precision", "recall", "F1", "Levenshtein accuracy")]
 
 
 def _classes(card: ModelCard, measured: Sequence[Measured]) -> str:
@@ -123,8 +130,10 @@ def _weak(card: ModelCard, measured: Sequence[Measured]) -> str:
                     if count >= FEWEST and right < WEAK * count]
             lines += _line(f"{m.letter}: right less than half the time", weak)
             lines += _line(f"{m.letter}: often confused", m.confusions(CONFUSIONS))
-            lines += _line(f"{m.letter}: classes that no clip of it shows, so it says nothing of "
-                           "them", [label for label in card.labels if label not in m.classes])
+            absent = [label for label in card.labels if label not in m.classes]
+            if not set(m.classes) <= set(card.background):  # else the title says it
+                lines += _line(f"{m.letter}: classes that no clip of it shows, so it says nothing "
+                               "of them", absent)
         else:
             wrong = [f"{label} ({invented} of {right + invented} wrong)"
                      for label, (right, invented, _) in m.classes.items()

@@ -20,16 +20,18 @@ from tqdm import tqdm
 from models.card import ModelCard
 from models.checkpoints import load_model, save_model
 from online_tsm.engine import open_engine
-from training.data import read_shards
-from training.evaluate import USER_ERRORS
+from training.data import Clip, open_clips
+from training.evaluate import USER_ERRORS, check_labels, sample
 from training.events_file import DataError
 from training.scoring import StreamCase, as_json, class_counts, stream_figures
 from training.streams import Recording, detected, record, replay, smoothed
+from training.synthesis.cast import SPLITS
 
 GRID = tuple(step / 20 for step in range(7, 20))  # thresholds tried: 0.35 to 0.95
 FEWEST = 5  # events of a class, or its threshold is left as it is
 PRECISION = 0.8  # of a class that stays on
 NONE = (0, 0, 0)
+TRAINING_CAST = SPLITS[0]  # how the names of its people begin
 
 Counts = dict[str, tuple[int, int, int]]  # by label: found, invented, missed
 Tried = dict[float, list[Counts]]  # by threshold, recording by recording
@@ -112,12 +114,23 @@ def mark(right: int, invented: int, missed: int) -> tuple[bool, float]:
     return holds(right, invented), 2 * right / max(2 * right + invented + missed, 1)
 
 
+def check_held_out(clips: Sequence[Clip], shards: Path) -> None:
+    """Raises DataError for a person of the cast that training sees."""
+    for clip in clips:
+        if clip.person.startswith(TRAINING_CAST):
+            raise DataError(f"{shards} shows {clip.person}, whom training sees; thresholds need "
+                            "people held out (`python -m training.synthesize render --split "
+                            "heldout`)")
+
+
 def fit(model: str, shards: Path, out: Path, most: int | None) -> list[str]:
     """Fits, judges and writes; the lines of a report. Raises evaluate.USER_ERRORS."""
     network, card = load_model(model)
     card = card.replace(smoothing={"thresholds": {}, "disabled": []})
     engine = open_engine(model)
-    clips = read_shards(shards)[:most]
+    clips = sample(open_clips("shards", shards), most)
+    check_held_out(clips, shards)
+    check_labels(clips, card)
     recordings = [record(clip, engine, padded=True, allow=("all",))
                   for clip in tqdm(clips, unit="stream", leave=False)]
     disabled = unreliable(crossed(recordings, card), card)

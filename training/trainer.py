@@ -26,6 +26,7 @@ from training.data import Clip
 from training.distributed import from_first, open_group, share_batch_norms, total
 from training.frozen import FrozenFront, StillNorms
 from training.loss import Losses, sequence_loss
+from training.made_by import commit
 from training.plots import plot_curves
 from training.progress import Average, Log, StateError, load_state, save_state
 from training.recipe import Recipe, card_of
@@ -239,7 +240,8 @@ class Trainer:
     def _publish(self, name: str, found: Scores) -> None:
         """The averaged network with its card: what the demo runs."""
         views = self.step * self.recipe.optimiser.batch
-        told = f"training.train, seed {self.recipe.seed}, {views} sequences seen"
+        code = f" of commit {commit()}" if commit() else ""
+        told = f"training.train{code}, seed {self.recipe.seed}, {views} sequences seen"
         measured = {"held out in training": {**dataclasses.asdict(found), "how": (
             "windows that end with the gesture; chooses when to stop, so it flatters")}}
         provenance = ". ".join(part for part in (self.card.provenance.rstrip("."), told) if part)

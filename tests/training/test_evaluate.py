@@ -20,7 +20,8 @@ from training.data import read_shards
 from training.evaluate import main
 from training.events_file import DataError, LabelledEvent
 from training.streams import Recording, padded_times, record, replay
-from training.thresholds import cases_of, crossed, fitted, mark, unreliable
+from training.synthesis.cast import people
+from training.thresholds import TRAINING_CAST, cases_of, crossed, fitted, mark, unreliable
 from training.thresholds import main as thresholds_main
 
 
@@ -180,6 +181,17 @@ def test_errors_are_sentences(model: Path, flags: list[str], message: str,
     said = capsys.readouterr().err
     assert said.startswith("error: ")
     assert message in said
+
+
+def test_thresholds_are_fitted_on_people_held_out_only(model: Path, shards: Path, tmp_path: Path,
+                                                       capsys: pytest.CaptureFixture[str]) -> None:
+    assert people("train")[0].name.startswith(TRAINING_CAST)
+    assert not people("heldout")[0].name.startswith(TRAINING_CAST)
+    out = tmp_path / "fitted.safetensors"
+    assert thresholds_main(["--model", str(model), "--shards", str(shards / "train"), "--out",
+                            str(out)]) == 2
+    assert "whom training sees" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_a_folder_without_clips_is_an_error(model: Path, tmp_path: Path,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,9 @@ from toy_shards import LABELS, toy_recipe
 
 from models.checkpoints import read_card
 from training.evaluate import main as evaluate
-from training.evaluations import read_evaluation
-from training.model_card import main
+from training.evaluations import Measured, read_evaluation
+from training.made_by import commit
+from training.model_card import main, page
 
 
 @pytest.fixture
@@ -32,6 +35,46 @@ def evaluation(model: Path, videos: Path, shards: Path, tmp_path: Path,
         assert evaluate([*common, "--shards", str(shards / "heldout"), "--most", "4", "--out",
                          str(out / "shards"), "--name", "toy people"]) == 0
     return shutil.copytree(out, tmp_path / "measured")
+
+
+def test_a_set_of_background_alone_is_not_blamed_for_showing_no_gesture(model: Path) -> None:
+    card = read_card(model)
+    half = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 3}
+    none = {**half, "value": None}
+
+    def told(classes: dict[str, tuple[int, int, int]], recall: dict[str, float | None]) -> str:
+        names = ("precision", "F1", "Levenshtein accuracy", "reaction time, median",
+                 "reaction time, p90", "false events a minute of background")
+        return page(card, [
+            Measured("A", "set: clips", "this model", True, {"top-1": half, "top-3": half},
+                     classes=classes),
+            Measured("B", "set: streams", "this model", True,
+                     {**dict.fromkeys(names, half), "recall": recall})])
+
+    mixed = told({"left": (3, 3, 3), "nothing": (3, 3, 3)}, half)
+    assert "says nothing of them: right, stop." in mixed
+    assert rows_of(mixed, "As a stream")[0][3:7] == ["50 % (40 to 60)"] * 4
+    quiet = told({"nothing": (3, 3, 3)}, none)
+    assert "says nothing of them" not in quiet
+    assert rows_of(quiet, "As a stream")[0][3:8] == ["–"] * 4 + ["0.50 s (0.40 to 0.60)"]
+
+
+def test_the_commit_of_the_code_is_known_where_there_is_git(tmp_path: Path) -> None:
+    def git(*words: str) -> None:
+        subprocess.run(["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b.c",
+                        *words], check=True, capture_output=True)
+
+    folder = tmp_path / "code"
+    folder.mkdir()
+    assert commit.__wrapped__(folder) == ""
+    git("init")
+    (folder / "a").write_text("1")
+    git("add", "a")
+    git("commit", "-m", "first")
+    clean = commit.__wrapped__(folder)
+    assert re.fullmatch(r"[0-9a-f]{12}", clean)
+    (folder / "a").write_text("2")
+    assert commit.__wrapped__(folder) == f"{clean}+changes"
 
 
 def rows_of(page: str, title: str) -> list[list[str]]:

@@ -24,6 +24,7 @@ from models.network import OnlineNetwork
 from training.data import read_shards
 from training.frozen import FrozenFront, StillNorms
 from training.loss import gesture_of, sequence_loss
+from training.made_by import commit
 from training.progress import Average, Log, load_state, save_state
 from training.recipe import LossOptions, RecipeError, card_of, read_recipe, recipe_from_dict
 from training.samples import Batch
@@ -160,6 +161,7 @@ def test_a_training_learns_and_its_file_runs_in_the_demo(recipe: dict[str, objec
     network, card = load_model(out / "best.safetensors")
     assert card.labels == ("left", "right", "stop", "nothing")
     assert "held out in training" in card.measured
+    assert f"{commit()}, seed 0, 256 sequences seen" in card.provenance
     assert network(torch.zeros(1, 2, 3, 32, 32)).shape == (1, 2, 4)
     assert (out / "curves.png").stat().st_size > 5000
 
