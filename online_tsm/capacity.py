@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from online_tsm.engine import Engine
 from online_tsm.faithful import network_inputs
@@ -87,8 +88,11 @@ class _Network:
 
     def __init__(self, engine: Engine, streams: int, frames: Images) -> None:
         self._engine = engine
-        self._inputs = np.resize(network_inputs(engine.card, frames),
-                                 (streams, 3, *engine.card.input_size))
+        inputs = np.resize(network_inputs(engine.card, frames),
+                           (streams, 3, *engine.card.input_size))
+        self._inputs: Any = inputs
+        if engine.name == "torch":  # as streams give them: already there
+            self._inputs = torch.from_numpy(inputs).to(engine.device)
         self._states = [engine.open_state() for _ in range(streams)]
 
     def __call__(self, images: Images) -> Mapping[str, float]:

@@ -180,9 +180,11 @@ def _taken(engine: Engine, gpu: bool) -> str:
     return f"{note}; an NVIDIA GPU is present but was not granted. {mend()}" if gpu else note
 
 
-def check_step(inputs: Array, states: Sequence[State], size: tuple[int, int]) -> None:
-    """Raises EngineError unless `inputs` is float32 [N, 3, *size] and there are N states."""
-    if inputs.dtype != np.float32 or inputs.ndim != 4 or inputs.shape[1:] != (3, *size):
+def check_step(inputs: Any, states: Sequence[State], size: tuple[int, int]) -> None:
+    """Raises EngineError unless `inputs` (an array or a torch tensor) is float32 [N, 3, *size] and
+    there are N states."""
+    is_float32 = inputs.dtype == np.float32 or str(inputs.dtype) == "torch.float32"
+    if not is_float32 or inputs.ndim != 4 or inputs.shape[1:] != (3, *size):
         raise EngineError(f"a step needs inputs float32 [N, 3, {size[0]}, {size[1]}], got "
                           f"{inputs.dtype} {list(inputs.shape)}")
     if len(inputs) != len(states) or not states:

@@ -71,7 +71,8 @@ class TorchEngine:
         return Held(ZEROS, [])
 
     @torch.inference_mode()
-    def step(self, inputs: Array, states: Sequence[State]) -> tuple[Array, list[State]]:
+    def step(self, inputs: Array | Tensor, states: Sequence[State]) -> tuple[Array, list[State]]:
+        """`inputs` may be on the device already, as a tensor."""
         check_step(inputs, states, self.card.input_size)
         n = len(states)
         after = [self._pool.take() for _ in range(n)]  # first: it may move the bank
@@ -106,12 +107,14 @@ class _Pass:
         self._logits = self._received.to(self._device)
         self._play: Callable[[], None] | None = None
 
-    def step(self, inputs: Array, before: Sequence[int], after: Sequence[int]) -> Array:
+    def step(self, inputs: Array | Tensor, before: Sequence[int], after: Sequence[int]) -> Array:
         """Logits [N, K], the caller's own. Rows `before` of the bank are read, and rows `after`,
         which must be others, written."""
-        self._sent[0].copy_(torch.from_numpy(inputs))
+        if isinstance(inputs, np.ndarray):
+            self._sent[0].copy_(torch.from_numpy(inputs))
+            inputs = self._sent[0]
+        self._inputs.copy_(inputs, non_blocking=True)
         self._sent[1].numpy()[:] = before, after
-        self._inputs.copy_(self._sent[0], non_blocking=True)
         self._rows.copy_(self._sent[1], non_blocking=True)
         if self._play is None:
             self._play = _captured(self._run) if self._device.type == "cuda" else self._run

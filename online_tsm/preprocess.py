@@ -45,7 +45,7 @@ class Preprocessor:
 
     def __call__(self, image: Pixels, out: Inputs | None = None) -> Inputs:
         """The network's input for one frame. Raises FrameError."""
-        image = _checked(image)
+        image = checked(image)
         out = self._buffer if out is None else _checked_out(out, self._buffer.shape)
         if self._resize is None or self._resize.source != image.shape:
             box = kept_box(self._card, *image.shape[:2])
@@ -77,8 +77,8 @@ def kept_box(card: ModelCard, height: int, width: int) -> tuple[float, float, fl
     return 0.0, 0.0, float(width), float(height)
 
 
-def _checked(image: Pixels) -> Pixels:
-    """The frame as [H, W, 3], or [H, W] where it is grey."""
+def checked(image: Pixels) -> Pixels:
+    """The frame as [H, W, 3], or [H, W] where it is grey. Raises FrameError for what is none."""
     if not isinstance(image, np.ndarray):
         raise FrameError(f"a frame must be a NumPy array, got {type(image).__name__}")
     channels = image.shape[2] if image.ndim == 3 else 1

@@ -73,4 +73,4 @@ def softmax(logits: NDArray[Any], temperature: float = 1.0,
     raised -= np.maximum.reduce(raised)
     np.exp(raised, out=raised)
     raised /= np.add.reduce(raised)
-    return raised.astype(np.float32)
+    return np.asarray(raised, np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time as clocks
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
@@ -106,12 +106,12 @@ class Stream:
                               "classes; leave out allow and deny, or the preset")
         self.engine = engine
         self.card = restricted(engine.card, allow, deny)
-        self._preprocess = Preprocessor(engine.card)
+        self._preprocess = _preprocessor(engine)
         self._clock = PhaseClock(engine.card.frame_rate, engine.card.warmup_steps, phases)
         self._head: _Head = OfficialHead(engine.card) if preset == "official" else _CardHead(
             SmoothingHead(self.card), EventDetector(self.card))
         self._states: dict[int, State] = {}  # by phase
-        self._inputs = np.empty((1, 3, *engine.card.input_size), np.float32)
+        self._inputs = _empty_inputs(engine, 1)
         self._steps = 0
 
     def step(self, image: NDArray[np.uint8], time: float) -> Prediction:
@@ -201,14 +201,38 @@ def _check_batch(streams: Sequence[Stream], images: Sequence[Any], times: Sequen
 
 
 def _prepare(streams: Sequence[Stream], images: Sequence[NDArray[np.uint8]]
-             ) -> tuple[Array, list[float]]:
+             ) -> tuple[Any, list[float]]:
     """The network's inputs [N, 3, h, w], in a buffer of the first stream, and s for each."""
     first = streams[0]
     if len(first._inputs) != len(streams):
-        first._inputs = np.empty((len(streams), *first._inputs.shape[1:]), np.float32)
+        first._inputs = _empty_inputs(first.engine, len(streams))
     seconds = []
     for stream, image, out in zip(streams, images, first._inputs, strict=True):
         started = clocks.perf_counter()
         stream._preprocess(image, out)
         seconds.append(clocks.perf_counter() - started)
     return first._inputs, seconds
+
+
+def _on_device(engine: Engine) -> bool:
+    """Whether frames are prepared where the network runs. Its time is then told with that of the
+    network, which waits for it: "preprocess" is what the CPU does, copying and queueing."""
+    return engine.name == "torch" and engine.device == "cuda"
+
+
+def _preprocessor(engine: Engine) -> Callable[[NDArray[np.uint8], Any], Any]:
+    if not _on_device(engine):
+        return Preprocessor(engine.card)
+    from online_tsm.preprocess_torch import TorchPreprocessor
+
+    return TorchPreprocessor(engine.card, engine.device)
+
+
+def _empty_inputs(engine: Engine, streams: int) -> Any:
+    """A buffer for the network's inputs [N, 3, h, w], an array or a tensor of the device."""
+    shape = (streams, 3, *engine.card.input_size)
+    if not _on_device(engine):
+        return np.empty(shape, np.float32)
+    import torch
+
+    return torch.empty(shape, device=engine.device)
