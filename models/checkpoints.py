@@ -124,13 +124,18 @@ def load_initial_weights(network: OnlineNetwork, path: Path, labels: Sequence[st
 
 
 def save_model(network: OnlineNetwork, card: ModelCard, path: Path) -> None:
-    """Writes our own format: safetensors with the card inside. Raises CheckpointError."""
+    """Writes our own format: safetensors with the card inside; whole, or `path` stays as it was.
+
+    Raises CheckpointError.
+    """
     from safetensors.torch import save
     tensors = {name: tensor.detach().cpu().contiguous()
                for name, tensor in network.state_dict().items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(save(tensors, metadata={METADATA_KEY: card_to_json(card)}))
+        beside = path.with_name(f"{path.name}.new")
+        beside.write_bytes(save(tensors, metadata={METADATA_KEY: card_to_json(card)}))
+        beside.replace(path)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be written: {error.strerror or error}") from error
 

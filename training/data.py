@@ -215,7 +215,7 @@ def read_class_folders(root: Path) -> list[Clip]:
 
 
 def read_table(table: Path) -> list[Clip]:
-    """Videos named by a CSV with the columns file and label (others are ignored).
+    """Videos named by a CSV with the columns file, label and perhaps person (others are ignored).
 
     With start and end in s (and perhaps happened), several rows may share one long recording;
     without them a row's label is that of the whole file. `file` is relative to the CSV.
@@ -224,22 +224,29 @@ def read_table(table: Path) -> list[Clip]:
     clips: dict[Path, list[dict[str, str]]] = {}
     for row in rows:
         clips.setdefault(table.parent / row["file"], []).append(row)
-    return [
-        _labelled_video(path, of[0]["label"])
-        if not of[0].get("start")
-        else recording(path, tuple(read_events(of, table)))
-        for path, of in clips.items()
-    ]
+    return [_table_clip(path, of, table) for path, of in clips.items()]
 
 
-def _labelled_video(path: Path, label: str) -> Clip:
+def _table_clip(path: Path, rows: list[dict[str, str]], table: Path) -> Clip:
+    """The clip of one file from its rows of a table."""
+    person = rows[0].get("person") or ""
+    if rows[0].get("start"):
+        return recording(path, tuple(read_events(rows, table)), person)
+    if len(rows) > 1:
+        raise DataError(f"{table} names {path.name} {len(rows)} times; several events in one file "
+                        "need the columns start and end")
+    return _labelled_video(path, rows[0]["label"], person)
+
+
+def _labelled_video(path: Path, label: str, person: str = "") -> Clip:
     times = video_times(path)
-    return Clip(path.name, times, (whole_clip_event(label, times),), partial(_read_video, path))
+    return Clip(path.name, times, (whole_clip_event(label, times),), partial(_read_video, path),
+                person)
 
 
-def recording(path: Path, events: tuple[LabelledEvent, ...]) -> Clip:
+def recording(path: Path, events: tuple[LabelledEvent, ...], person: str = "") -> Clip:
     """A long video and the events in it. Raises DataError."""
-    return Clip(path.name, video_times(path), events, partial(_read_video, path))
+    return Clip(path.name, video_times(path), events, partial(_read_video, path), person)
 
 
 def whole_clip_event(label: str, times: NDArray[np.float64]) -> LabelledEvent:

@@ -174,8 +174,8 @@ def write(model: str, evaluations: Sequence[Path], out: Path, *, recipe: Path | 
             copy = out.parent / f"{out.stem}_confusion_{m.letter}.png"
             shutil.copyfile(m.picture, copy)
             m.picture = copy.name
-    words = notes.read_text() if notes else ""
-    out.write_text(page(card, measured, recipe=recipe, notes=words))
+    words = notes.read_text(encoding="utf-8") if notes else ""
+    out.write_text(page(card, measured, recipe=recipe, notes=words), encoding="utf-8")
 
 
 USER_ERRORS = (CardError, CheckpointError, DataError, RecipeError, OSError)

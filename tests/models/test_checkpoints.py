@@ -49,6 +49,23 @@ def test_a_card_that_uses_every_field_survives(tiny_network, tiny_card, tmp_path
     assert read_card(tmp_path / "new folder" / "x.safetensors") == card
 
 
+def test_a_kill_while_saving_leaves_the_old_file(saved, tiny_network, tiny_card, monkeypatch):
+    write = Path.write_bytes
+
+    def killed(path, data):
+        write(path, data[:1000])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_bytes", killed)
+    with pytest.raises(KeyboardInterrupt):
+        save_model(tiny_network, tiny_card, saved)
+    monkeypatch.undo()
+    load_model(saved)
+    save_model(tiny_network, tiny_card.replace(name="later"), saved)
+    assert read_card(saved).name == "later"
+    assert [p.name for p in saved.parent.iterdir()] == [saved.name]
+
+
 def test_overrides_beat_yaml_beats_the_file(saved):
     assert load_model(saved)[1].frame_rate == 10.0
     saved.with_suffix(".yaml").write_text("frame_rate: 12\ncolour: bgr\nsmoothing: {rise: 0.7}\n")

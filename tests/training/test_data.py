@@ -76,11 +76,17 @@ def test_class_folders_and_recordings(tmp_path: Path) -> None:
     assert clip.read([3, 9])[1].mean() == pytest.approx(180, abs=4)
 
     table = tmp_path / "labels.csv"
-    table.write_text("file,label,start,end\nThumb Up/a.avi,left,0.5,0.8\n"
-                     "Thumb Up/a.avi,right,0.1,0.4\n")
+    table.write_text("file,label,start,end,person\nThumb Up/a.avi,left,0.5,0.8,Ann\n"
+                     "Thumb Up/a.avi,right,0.1,0.4,Ann\n")
     (clip,) = read_table(table)
     assert clip.labels == ("right", "left")
     assert clip.events[0].stroke == (0.1, 0.4)
+    assert clip.person == "Ann"
+    table.write_text("file,label,person\nThumb Up/a.avi,left,Bea\n")
+    assert [(clip.labels, clip.person) for clip in read_table(table)] == [(("left",), "Bea")]
+    table.write_text("file,label\nThumb Up/a.avi,left\nThumb Up/a.avi,right\n")
+    with pytest.raises(DataError, match=r"a\.avi 2 times"):
+        read_table(table)
     table.write_text("file,label\nThumb Up/a.avi,left\nThumb Up/none.avi,left\n")
     with pytest.raises(DataError, match=r"none\.avi"):
         read_table(table)
