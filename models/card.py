@@ -65,6 +65,7 @@ class Smoothing:
     return_s: float = 0.9  # the opposite class is suppressed this long while the hand returns
     thresholds: Mapping[str, float] = field(default_factory=dict)  # `rise` of single classes
     disabled: tuple[str, ...] = ()  # classes left out before the softmax, unless allowed by name
+    added: tuple[str, ...] = ()  # classes that came when the others' thresholds were set already
 
 
 @dataclass(frozen=True)
@@ -147,8 +148,9 @@ def _shift(data: Any) -> Shift:
 
 def _smoothing(data: Any) -> Smoothing:
     values = known_fields(Smoothing, data, "card: smoothing", CardError)
-    if "disabled" in values:
-        values["disabled"] = _names(values["disabled"], "smoothing: disabled")
+    for key in ("disabled", "added"):
+        if key in values:
+            values[key] = _names(values[key], f"smoothing: {key}")
     return Smoothing(**values)
 
 
@@ -237,6 +239,7 @@ def _check_names(card: ModelCard) -> None:
         "mirrored_pairs": [name for pair in card.mirrored_pairs for name in pair],
         "smoothing: thresholds": list(card.smoothing.thresholds),
         "smoothing: disabled": card.smoothing.disabled,
+        "smoothing: added": card.smoothing.added,
     }
     for key, names in named.items():
         for name in names:

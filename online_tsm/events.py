@@ -36,6 +36,10 @@ class EventDetector:
     nothing of it, so a different gesture right after is kept, and so are Thumb Up, Thumb Down,
     Thumb Up (`labels.opposites` says what is an opposite).
 
+    Classes that were added when the thresholds of the others stood already (gestures taught by a
+    user) take some of the probability of those; what they take is given back before it is held
+    against a threshold of the others. The margin they keep.
+
     Background labels never fire, nor do the classes that the card disables.
     """
 
@@ -45,6 +49,7 @@ class EventDetector:
         self._labels = card.labels
         self._opposites = opposites(card)
         self._mute = indices(card, (*constants.disabled, *card.background), "smoothing: disabled")
+        self._added = sorted(indices(card, constants.added, "smoothing: added"))
         self._rise = np.full(len(card.labels), constants.rise)
         for name, threshold in constants.thresholds.items():
             self._rise[list(indices(card, [name], "smoothing: thresholds"))] = threshold
@@ -84,7 +89,10 @@ class EventDetector:
     def _leading(self, probabilities: NDArray[np.float32]) -> int | None:
         best = int(probabilities.argmax())
         top = probabilities[best]
-        if top < self._rise[best] or best in self._mute:
+        needed = self._rise[best]
+        if self._added and best not in self._added:
+            needed = needed * (1 - probabilities[self._added].sum())
+        if top < needed or best in self._mute:
             return None
         others = probabilities.copy()
         others[best] = 0

@@ -20,7 +20,6 @@ from training.teach_views import Played
 from training.thresholds import with_thresholds
 
 GRID = tuple(step / 20 for step in range(6, 20))  # thresholds tried: 0.3 to 0.95
-MUTE = 1.0  # a threshold that is never reached
 RELIABLE = 0.5  # a label that is found less often, or right less often, is named
 OFTEN = 0.25  # so large a share of a label's recordings taken for another one is named
 

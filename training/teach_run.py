@@ -76,9 +76,11 @@ def learn(network: OnlineNetwork, card: ModelCard, lessons: Sequence[Lesson],
 
 
 def widened_card(card: ModelCard, lessons: Sequence[Lesson]) -> ModelCard:
-    """The card with the labels of all lessons, new ones at the end in alphabetical order."""
+    """The card with the labels of all lessons, new ones at the end in alphabetical order. The
+    others' thresholds hold on: the event detector knows which labels were added."""
     new = sorted({lesson.label for lesson in lessons} - set(card.labels))
-    return card.replace(labels=(*card.labels, *new))
+    return card.replace(labels=(*card.labels, *new),
+                        smoothing={"added": (*card.smoothing.added, *new)})
 
 
 def head_at(network: OnlineNetwork, card: ModelCard) -> Head:

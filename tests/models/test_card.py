@@ -55,6 +55,7 @@ def test_replace_fills_partial_groups(tiny_card):
     ({"smoothing": {"rise": 1.5}}, r"rise is 1\.5; it must lie within 0 and 1"),
     ({"smoothing": {"thresholds": {"c": 0.5}}}, "thresholds names 'c'"),
     ({"smoothing": {"disabled": ["c"]}}, "disabled names 'c'"),
+    ({"smoothing": {"added": ["c"]}}, "added names 'c'"),
     ({"smoothing": {"temperature": 0}}, "temperature is 0"),
     ({"smoothing": [1]}, "expected keys and values"),
     ({"smoothing": None}, "smoothing: expected keys and values, got None"),
