@@ -148,6 +148,9 @@ def evaluate(args: argparse.Namespace) -> Report:
     if args.shards:
         clips = sample(open_clips("shards", args.shards), args.most)
         check_labels(clips, card)
+        told = f"{REDUCTIONS[args.reduction]}; judged while the gesture is shown"
+        report.lines.append(f"rendered clips: {told}")
+        report.values["rendered clips"] = told
         for title, part in _styles(clips).items():
             if part:
                 report_clips(report, subject.answers(part, args.reduction), card,

@@ -32,6 +32,7 @@ class Measured:
     labels: tuple[str, ...] = ()
     counts: list[list[int]] = field(default_factory=list)
     picture: Any = None
+    how: str = ""  # how an answer came about, where the title does not say it
 
     @property
     def count(self) -> int:
@@ -93,7 +94,8 @@ def _measured(said: dict[str, Any], title: str, folder: Path, letter: str) -> Me
         letter, f"{said['set']}: {shown}", other or "this model", other is None, said[title],
         said.get(f"{title}, minutes", 0.0), {key: tuple(row) for key, row in classes.items()},
         tuple(said["labels"]), confusion["counts"] if confusion else [],
-        folder / confusion["picture"] if confusion else None)
+        folder / confusion["picture"] if confusion else None,
+        said.get("rendered clips", "") if title.startswith("rendered clips") and not other else "")
 
 
 def _letter(number: int) -> str:

@@ -67,10 +67,12 @@ def _facts(card: ModelCard) -> str:
 def _clips(measured: Sequence[Measured]) -> str:
     rows = [(m.letter, m.title, m.recogniser, str(m.count), m.percent("top-1"), m.percent("top-3"))
             for m in measured if "top-1" in m.figures]
+    hows = {m.how: [o.letter for o in measured if o.how == m.how] for m in measured if m.how}
+    notes = "".join(f"\n\n{', '.join(letters)}: {how}." for how, letters in hows.items())
     return "" if not rows else (
         "## Single clips\n\nWith 95 % intervals: by the bootstrap, over people where they are "
         "known, else over clips.\n\n") + _table(
-            ("", "clips", "recogniser", "number", "top-1", "top-3"), rows)
+            ("", "clips", "recogniser", "number", "top-1", "top-3"), rows) + notes
 
 
 def _streams(measured: Sequence[Measured]) -> str:

@@ -99,6 +99,8 @@ def test_the_page_says_what_was_measured(model: Path, evaluation: Path, tmp_path
     assert seen[3] == str(figure["n"])
     assert seen[5] == (f"{100 * figure['value']:.0f} % ({100 * figure['low']:.0f} to "
                        f"{100 * figure['high']:.0f})")
+    assert re.search(r"^\w, \w: mean logits of .*; judged while the gesture is shown\.$", page,
+                     re.MULTILINE)
     streams = rows_of(page, "As a stream")
     assert len(streams) == 2  # seen and unseen styles
     assert float(streams[0][2]) == pytest.approx(said["rendered streams, seen styles, minutes"],
