@@ -72,6 +72,7 @@ def _providers(wanted: str, precision: str, capture: bool) -> list[Any]:
     if wanted == CUDA:
         return [(CUDA, {"use_tf32": "0", CAPTURE: str(int(capture))}), CPU]
     built = cache_folder() / "tensorrt"  # which takes TensorRT minutes
+    built.mkdir(parents=True, exist_ok=True)  # TensorRT makes the last part of a path alone
     return [(TENSORRT, {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(built),
                         "trt_fp16_enable": str(int(precision == "fp16"))}),
             (CUDA, {"use_tf32": "0"}), CPU]

@@ -14,7 +14,7 @@ from seeding import seed_weights
 from models.build import build_network
 from models.card import ModelCard
 from online_tsm.engine import EngineError
-from online_tsm.engine_onnx import NO_GRAPH, OnnxEngine, open_session
+from online_tsm.engine_onnx import NO_GRAPH, TENSORRT, OnnxEngine, _providers, open_session
 from online_tsm.export import export_network
 
 CARD = ModelCard(name="tiny", architecture="mobilenet_v2", labels=("a", "b", "c"),
@@ -70,6 +70,16 @@ def test_a_state_can_be_stepped_from_twice(engine):
     engine.step(clip[2:], [state])
     again, _ = engine.step(clip[1:2], [state])
     assert (first == again).all()
+
+
+def test_two_futures_of_one_state_are_kept_apart(engine):
+    clip = frames(4)
+    _, (root,) = engine.step(clip[:1], [engine.open_state()])
+    _, (one,) = engine.step(clip[1:2], [root])
+    _, (two,) = engine.step(clip[2:3], [root])
+    for state, frame in ((one, 1), (two, 2)):
+        expected = run(engine, clip[[0, frame, 3]])[2]
+        assert np.abs(engine.step(clip[3:], [state])[0] - expected).max() < 1e-4
 
 
 def test_streams_in_a_batch_do_not_leak_and_reset_alone(engine):
@@ -299,6 +309,15 @@ def test_a_file_that_is_no_graph_is_named(tmp_path: Path, content, graph):
     path.write_bytes(graph[:5000] if content is None else content)
     with pytest.raises(EngineError, match=r"broken\.onnx"):
         open_session(path)
+
+
+def test_tensorrt_keeps_what_it_built_in_a_folder_that_is_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("ONLINE_TSM_CACHE", str(tmp_path / "new" / "cache"))
+    for precision, half in (("fp16", "1"), ("fp32", "0")):
+        (name, options), *others = _providers(TENSORRT, precision, capture=True)
+        assert (name, options["trt_fp16_enable"]) == (TENSORRT, half)
+        assert Path(options["trt_engine_cache_path"]).is_dir()
+        assert others[0][1] == {"use_tf32": "0"}  # what TensorRT leaves is not captured
 
 
 def test_our_graph_asks_for_no_shapes_at_run_time(graph):

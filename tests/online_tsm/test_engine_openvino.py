@@ -100,6 +100,17 @@ def test_a_state_that_is_kept_is_never_written_to(engine):
 
 
 @needs_openvino
+def test_two_futures_of_one_state_are_kept_apart(engine):
+    clip = frames(4)
+    _, (root,) = engine.step(clip[:1], [engine.open_state()])
+    _, (one,) = engine.step(clip[1:2], [root])
+    _, (two,) = engine.step(clip[2:3], [root])
+    for state, frame in ((one, 1), (two, 2)):
+        expected = run(engine, clip[[0, frame, 3]])[2]
+        assert np.abs(engine.step(clip[3:], [state])[0] - expected).max() < 1e-4
+
+
+@needs_openvino
 def test_streams_in_a_batch_do_not_leak_change_places_and_reset_alone(engine):
     clips = frames(3, 6)
     states = [engine.open_state() for _ in range(3)]
