@@ -13,7 +13,7 @@ from openvino.preprocess import PrePostProcessor
 from models.card import ModelCard
 from models.weight_files import open_graph_file
 from online_tsm.engine import Array, EngineError, State, check_step
-from online_tsm.graphs import check_shared, open_graph
+from online_tsm.graphs import PRECISION_KEY, check_shared, open_graph
 from online_tsm.pool import Pool, Row, Tensors, in_turn, together, zeros
 from online_tsm.ports import FLOAT32, Port, state_shapes
 
@@ -31,12 +31,16 @@ def open_openvino(path: Path, card: ModelCard, precision: str, threads: int | No
     if precision not in native_precisions():
         raise EngineError(f"this processor does not compute in {precision}; OpenVINO offers "
                           f"{', '.join(native_precisions())} here")
+    written = ""  # what an ONNX file says of its own precision
     if path.suffix.lower() == ".onnx":
-        check_shared(path, open_graph_file(path).metadata)
+        metadata = open_graph_file(path).metadata
+        check_shared(path, metadata)
+        written = metadata.get(PRECISION_KEY, "")
         model = _read(path)
     else:
         model = open_graph(path, card, load, _read)
-    return OpenVinoEngine(model, card, path.name, precision, threads or 1)
+    return OpenVinoEngine(model, card, path.name, precision, threads or 1,
+                          written=written)
 
 
 def native_precisions() -> list[str]:
@@ -71,11 +75,13 @@ class OpenVinoEngine:
     provider = "OpenVINO"
     note = ""
 
-    def __init__(self, model: Any, card: ModelCard, file: str, precision: str, threads: int
-                 ) -> None:
-        """`file` is named in errors. Raises EngineError where graph and card do not fit."""
+    def __init__(self, model: Any, card: ModelCard, file: str, precision: str, threads: int,
+                 *, written: str = "") -> None:
+        """`file` is named in errors, and `written` what its graph is rounded to already, such as
+        "int8". Raises EngineError where graph and card do not fit."""
         self.card = card
-        self.precision = precision
+        self.precision = written or precision
+        self._hint = HINTS[precision]  # for what is not
         self.threads = threads
         self._model = model
         self._shapes = state_shapes(_ports(model.inputs), _ports(model.outputs), card, file)
@@ -122,7 +128,7 @@ class OpenVinoEngine:
             sizes = [(3, *self.card.input_size), *self._shapes]
             model.reshape({port: [n, *size] for port, size in zip(model.inputs, sizes,
                                                                   strict=True)})
-        options = {"INFERENCE_PRECISION_HINT": HINTS[self.precision], "NUM_STREAMS": 1,
+        options = {"INFERENCE_PRECISION_HINT": self._hint, "NUM_STREAMS": 1,
                    "INFERENCE_NUM_THREADS": self.threads}
         try:
             compiled = openvino.Core().compile_model(self._with_its_layout(model), "CPU", options)

@@ -43,6 +43,7 @@ from online_tsm.stream import Stream, step_streams
 
 log = logging.getLogger(__name__)
 
+GRAPH_ENGINES = ("onnxruntime", "openvino")  # that run any ONNX form of a network on a CPU
 Runtime = tuple[EngineName, DeviceName, Precision]  # engine, device, precision
 
 
@@ -146,7 +147,9 @@ def _engines(path: Path, plan: Plan, threads: int) -> Iterator[Engine]:
         if device in _devices(plan, threads):
             yield open_engine(path, name, device, threads, precision=precision)
     for graph in plan.graphs:
-        yield open_engine(graph, "onnxruntime", "cpu", threads)
+        for name, device, precision in plan.engines:
+            if name in GRAPH_ENGINES and (device, precision) == ("cpu", "fp32"):
+                yield open_engine(graph, name, "cpu", threads)
 
 
 def candidate_of(engine: Engine, streams: int) -> Candidate:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,14 @@ FREE = ("BatchNormalization", "Clip", "Relu", "Constant", "Identity", "Flatten",
 
 @dataclass(frozen=True)
 class Layer:
-    """One node: multiply-accumulates, and elements read or written (weights among them)."""
+    """One node, for one stream: multiply-accumulates, and elements read or written. Its weights
+    are read once for all streams of a pass."""
 
     name: str
     kind: str
     macs: int
     elements: int
+    weights: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Count:
     @property
     def elements(self) -> int:
         """Read or written, weights among them."""
-        return sum(layer.elements for layer in self.layers)
+        return sum(layer.elements + layer.weights for layer in self.layers)
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ def count(graph: Path | bytes) -> Count:
               for value in (*inferred.input, *inferred.value_info, *inferred.output)}
     weights = {tensor.name: list(tensor.dims) for tensor in inferred.initializer}
     shapes.update(weights)
-    layers = [_layer(node, shapes) for node in inferred.node if node.op_type not in FREE]
+    layers = [_layer(node, shapes, weights) for node in inferred.node
+              if node.op_type not in FREE]
     state = sum(math.prod(shapes[value.name]) for value in inferred.input[1:]
                 if value.name not in weights)
     return Count(tuple(layers), len(inferred.node), sum(map(math.prod, weights.values())), state)
@@ -96,7 +99,7 @@ def least_s(counted: Count, peaks: Peaks, precision: str = "fp32", streams: int 
     compute = counted.macs * streams / peaks.macs_per_s
     roofline = 0.0
     for layer in counted.layers:
-        size = layer.elements * width * streams
+        size = (layer.elements * streams + layer.weights) * width
         roofline += max(layer.macs * streams / peaks.macs_per_s, size / peaks.bandwidth(size))
     return compute, roofline
 
@@ -116,8 +119,10 @@ def measured_peaks(precision: str, threads: int, device: str = "cpu") -> Peaks |
         return None
 
 
-def _layer(node: Any, shapes: dict[str, list[int]]) -> Layer:
-    sizes = [math.prod(shapes[name]) for name in (*node.input, *node.output) if name in shapes]
+def _layer(node: Any, shapes: dict[str, list[int]], weights: Collection[str]) -> Layer:
+    sizes = {name: math.prod(shapes[name]) for name in (*node.input, *node.output)
+             if name in shapes}
+    constant = sum(size for name, size in sizes.items() if name in weights)
     macs = 0
     if node.op_type in LAYERS:
         weight = shapes[node.input[1]]
@@ -125,7 +130,7 @@ def _layer(node: Any, shapes: dict[str, list[int]]) -> Layer:
         # Each output is a sum over the weights of its own channel.
         macs = outputs * (math.prod(weight[1:]) if node.op_type == "Conv" else
                           math.prod(weight) // shapes[node.output[0]][-1])
-    return Layer(node.name, node.op_type, macs, sum(sizes))
+    return Layer(node.name, node.op_type, macs, sum(sizes.values()) - constant, constant)
 
 
 def _fastest(work: Callable[[], object], device: str) -> float:

@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from models.build import build_network
 from models.card import ModelCard
 from models.checkpoints import save_model
-from online_tsm import benchmark, benchmark_page, quiet, suggestion
+from online_tsm import benchmark, benchmark_page, measuring, quiet, suggestion
 from online_tsm.anchors import REFERENCE, anchors, official_input
 from online_tsm.benchmark_page import KINDS
 from online_tsm.benchmark_report import BenchmarkError, changes, read_report, table
@@ -87,6 +87,7 @@ def test_the_full_width_network_counts_as_published(full_width):
     assert counted.macs == 299_528_832
     assert counted.state == 27_048
     assert counted.nodes <= 419
+    assert 2_200_000 < sum(layer.weights for layer in counted.layers) <= counted.weights
     kinds = [layer.kind for layer in counted.layers]
     assert (kinds.count("Conv"), kinds.count("Concat"), kinds.count("Gemm")) == (52, 10, 1)
     least = sum(layer.macs for layer in counted.layers if layer.kind == "Conv")
@@ -107,6 +108,14 @@ def test_the_roofline_takes_the_longer_of_arithmetic_and_traffic_layer_by_layer(
     assert roofline == pytest.approx(4e-3 + 1_000_000 / 1e8)
     assert least_s(Count(layers, 2, 0, 0), PEAKS, "bf16")[1] == pytest.approx(4e-3 + 5e-3)
     assert least_s(Count(layers, 2, 0, 0), PEAKS, streams=2)[0] == pytest.approx(8e-3)
+
+
+def test_weights_are_read_once_for_all_streams():
+    layers = (Layer("wide", "Conv", 0, 100_000, 150_000),)
+    assert Count(layers, 1, 0, 0).elements == 250_000
+    for streams, elements in ((1, 250_000), (4, 550_000)):
+        assert least_s(Count(layers, 1, 0, 0), PEAKS, streams=streams)[1] == pytest.approx(
+            4 * elements / 1e8)
 
 
 # Rounds.
@@ -302,6 +311,19 @@ def test_a_network_is_measured_with_its_anchors_streams_and_limit(report):
     assert rows["onnxruntime fp32, 1 thread, 2 streams"]["streams"] == 2
     assert set(rows["onnxruntime fp32, 1 thread, 2 streams"]["ratios"]) == {"eager"}
     assert rows["(b) window of 8, both ways, 1 thread"]["paced"] is None
+
+
+def test_another_form_of_the_network_is_run_by_each_engine_for_cpus(monkeypatch):
+    monkeypatch.setattr(measuring, "open_engine", lambda path, name, device, threads, **given: (
+        path.name, name, device, given.get("precision")))
+    engines = [("onnxruntime", "cpu", "fp32"), ("torch", "cpu", "fp32"),
+               ("openvino", "cpu", "fp32"), ("openvino", "cpu", "bf16"),
+               ("onnxruntime", "cuda", "fp32")]
+    plan = Plan([], [1], [1], engines, [Path("int8.onnx")], 1, 1, False)
+    opened = list(measuring._engines(Path("own.onnx"), plan, 1))
+    assert [e for e in opened if e[0] == "int8.onnx"] == [
+        ("int8.onnx", name, "cpu", None) for name in ("onnxruntime", "openvino")]
+    assert len(opened) == len(engines) + 2
 
 
 def test_the_table_names_every_row_and_the_json_gives_it_back(report, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from seeding import seed_weights
@@ -15,6 +16,7 @@ from models.checkpoints import save_model
 from online_tsm.engine import EngineError, open_engine
 from online_tsm.engine_onnx import OnnxEngine, open_session
 from online_tsm.export import export_network
+from online_tsm.graphs import PRECISION_KEY
 
 INSTALLED = importlib.util.find_spec("openvino") is not None
 needs_openvino = pytest.mark.skipif(not INSTALLED, reason="openvino is not installed")
@@ -151,6 +153,16 @@ def test_bf16_by_request_is_near(model, network):
     exact = run(OnnxEngine(open_session(model), CARD, "tiny.onnx"), clip)
     difference = np.abs(run(engine, clip) - exact).max()
     assert 1e-4 < difference < 0.25 * np.abs(exact).max()
+
+
+@needs_openvino
+def test_a_graph_that_is_rounded_already_is_told_as_such(model, tmp_path):
+    rounded = onnx.load(model)
+    rounded.metadata_props.add(key=PRECISION_KEY, value="int8")
+    onnx.save(rounded, tmp_path / "int8.onnx")
+    engine = open_engine(tmp_path / "int8.onnx", "openvino")
+    assert engine.precision == "int8"
+    assert np.isfinite(run(engine, frames(2))).all()
 
 
 @needs_openvino
