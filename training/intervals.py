@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,30 @@ def bootstrap(parts: NDArray[np.float64], statistic: Callable[[NDArray[np.float6
         draws.append(statistic(parts[numbers]))
     low, high = np.nanquantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Figure(float(value), float(low), float(high), len(parts))
+
+
+def share(parts: NDArray[np.float64], statistic: Callable[[NDArray[np.float64]], float],
+          people: Sequence[str] = ()) -> Figure:
+    """As `bootstrap`, for a value from 0 to 1.
+
+    Where all parts are wrong, or all right, every draw says the same, and the bootstrap would be
+    sure. There the end is the exact one of a binomial with as many trials as people, or parts.
+    """
+    figure = bootstrap(parts, statistic, people)
+    if figure.low is None or figure.low != figure.high or figure.value not in (0, 1):
+        return figure
+    reach = 1 - ((1 - LEVEL) / 2) ** (1 / (len(_units(people)) or len(parts)))
+    ends = (0.0, reach) if figure.value == 0 else (1 - reach, 1.0)
+    return replace(figure, low=ends[0], high=ends[1])
+
+
+def rate(parts: NDArray[np.float64], people: Sequence[str] = ()) -> Figure:
+    """Events, in the first column, over time, in the second; without any event the upper end is
+    the exact one of a Poisson process."""
+    figure = bootstrap(parts, ratio, people)
+    if figure.value != 0 or figure.low is None:
+        return figure
+    return replace(figure, high=float(-np.log((1 - LEVEL) / 2) / parts[:, 1].sum()))
 
 
 def _units(people: Sequence[str]) -> list[NDArray[np.int64]]:

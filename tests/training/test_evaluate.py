@@ -19,9 +19,18 @@ from training.answers import clip_answers, interleaved, judged_span, peak
 from training.data import read_shards
 from training.evaluate import main
 from training.events_file import DataError, LabelledEvent
+from training.scoring import class_counts
 from training.streams import Recording, padded_times, record, replay
 from training.synthesis.cast import people
-from training.thresholds import TRAINING_CAST, cases_of, crossed, fitted, mark, unreliable
+from training.thresholds import (
+    FEWEST,
+    TRAINING_CAST,
+    cases_of,
+    crossed,
+    fitted,
+    mark,
+    unreliable,
+)
 from training.thresholds import main as thresholds_main
 
 
@@ -77,6 +86,10 @@ def test_a_long_video_and_shards_give_streaming_figures(model: Path, videos: Pat
                  "reaction time, p90", "false events a minute of background"):
         assert name in said["stream left.avi"]
     assert said["rendered clips, unseen styles"]["top-1"]["n"] in (2, 3)
+    for title, shard in (("seen", "shard-00001:"), ("unseen", "shard-00002:")):
+        names = said[f"rendered streams, {title} styles, events"]
+        assert names
+        assert all(name.startswith(shard) for name in names)
 
 
 def test_clip_accuracy_is_that_of_the_live_stream(model: Path, shards: Path,
@@ -153,6 +166,20 @@ def test_thresholds_part_true_from_false_and_unreliable_classes_go(toy_card: Mod
     assert unreliable(crossed(recordings, toy_card), toy_card) == ["stop"]
     with pytest.raises(DataError, match="two people"):
         crossed([r for r in recordings if r.person == "p1"], toy_card)
+
+
+def test_nobody_is_judged_by_a_threshold_that_they_helped_to_fit(toy_card: ModelCard) -> None:
+    """"left" is weak where it is true for one person, and stronger than that where it is false
+    for the other one: what either of them fits is wrong for the other."""
+    recordings = []
+    for _ in range(FEWEST):
+        recordings += [logits_recording("weak", "left", "left", 2),
+                       logits_recording("strong", "left", "left", 5),
+                       logits_recording("strong", "", "left", 3)]
+    cases = crossed(recordings, toy_card)
+    counts = {person: class_counts([case for case in cases if case.person == person])["left"]
+              for person in ("weak", "strong")}
+    assert counts == {"weak": (0, 0, FEWEST), "strong": (FEWEST, FEWEST, 0)}
 
 
 def test_a_threshold_that_holds_the_precision_comes_before_a_better_f1() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -70,6 +72,13 @@ def test_stream_figures_of_a_worked_example() -> None:
     assert class_counts([one, two]) == {"a": (1, 2, 0), "b": (0, 1, 1)}
 
 
+def test_reaction_times_count_from_when_the_gesture_has_happened() -> None:
+    event = LabelledEvent("a", 1, 3, stroke=(1.5, 2.5), happened=2.0)
+    for happened, seconds in ((event, 0.3), (dataclasses.replace(event, happened=None), -0.2)):
+        case = StreamCase((happened,), (found("a", 2.3),), (0, 9))
+        assert stream_figures([case])["reaction time, p90"].value == pytest.approx(seconds)
+
+
 def test_a_single_stream_is_resampled_by_its_events() -> None:
     case = StreamCase((truth("a", 1, 2), truth("a", 5, 6)), (found("a", 1.5),), (0, 10))
     recall = stream_figures([case])["recall"]
@@ -111,6 +120,19 @@ def test_intervals_are_over_people_where_they_are_known() -> None:
              for ok, person in zip(right, people, strict=True)]
     assert stream_figures(cases)["recall"] == whole
     assert stream_figures(cases)["Levenshtein accuracy"] == whole
+
+
+def test_a_few_right_ones_do_not_prove_perfection_nor_silence_its_opposite() -> None:
+    """Exact ends: 0.025 = p^n for n right of n, 0.025 = exp(-rate x time) for no event."""
+    names = ["a", "b", "c", "d"]
+    for people, low in (([""] * 20, 0.025 ** (1 / 20)), (names * 5, 0.025 ** (1 / 4))):
+        right = clip_figures([Answer("1", "x", ("x",), person) for person in people])["top-1"]
+        wrong = clip_figures([Answer("1", "x", ("y",), person) for person in people])["top-1"]
+        assert (right.low, right.high) == (pytest.approx(low), 1)
+        assert (wrong.low, wrong.high) == (0, pytest.approx(1 - low))
+    silence = stream_figures([StreamCase((), (), (0, 120))] * 3)["false events a minute"]
+    assert (silence.value, silence.low) == (0, 0)
+    assert silence.high == pytest.approx(-np.log(0.025) / 6)
 
 
 def test_clip_figures_count_the_first_three() -> None:

@@ -49,6 +49,14 @@ def test_the_class_is_asked_for_from_the_stroke_on_and_background_around_it(
     assert asked.weights[9:].tolist() == [0.5] * 2  # long after
 
 
+def test_the_class_is_asked_for_a_moment_longer_than_it_is_shown(clip: Clip, toy_card: ModelCard
+                                                                 ) -> None:
+    lingers = HELD + OPTIONS.linger_s
+    asked = targets(clip, np.array([lingers - 0.01, lingers + 0.01]), toy_card, OPTIONS)
+    assert asked.places[0] == 0
+    assert asked.weights.tolist() == [1, 0]
+
+
 def test_a_background_clip_asks_for_its_label_everywhere(clip: Clip, toy_card: ModelCard,
                                                          idle_clip: Clip) -> None:
     card = toy_card.replace(labels=["nothing", "left", "right", "stop"], background=["stop",

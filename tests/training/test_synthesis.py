@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import os
+import signal
 import subprocess
 import sys
 import types
@@ -15,7 +16,7 @@ import yaml
 from toy_people import bake_toy_people
 
 from models.cache import VARIABLE
-from training.synthesis import assets, guide, paint, rooms, sample, webcam
+from training.synthesis import assets, farm, guide, paint, rooms, sample, webcam
 from training.synthesis.assets import SynthesisError, cache_folder
 from training.synthesis.bake import baked_path
 from training.synthesis.cast import CLOTHES, HAIR, SKINS, people
@@ -114,6 +115,17 @@ def test_a_small_set_bakes_nobody_but_those_who_perform():
     assert {p.name for p in few} == {job.person.name for job in jobs}
     assert len(few) <= CLIPS_A_SHARD // CLIPS_A_PERSON < len(people("train"))
     assert performers(order, []) == []
+
+
+def test_a_worker_leaves_ctrl_c_to_the_first_process(monkeypatch):
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(farm, "Worker", lambda order: order)
+    monkeypatch.setattr(farm, "_worker", [])
+    try:
+        farm._start_worker(Order("", 1, 1, "train", "", "", 0))
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_baked_person_that_was_cut_off_says_what_to_do(tmp_path):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +101,7 @@ _worker: list[Worker] = []  # a worker process keeps its one Worker for its whol
 
 
 def _start_worker(order: Order) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others, in silence
     _worker.append(Worker(order))
 
 
