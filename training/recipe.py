@@ -109,11 +109,26 @@ def read_recipe(path: Path) -> Recipe:
 def recipe_from_dict(said: Any) -> Recipe:
     """A recipe from plain values. Raises RecipeError, which names the nearest known key."""
     recipe: Recipe = _filled(Recipe, said, "recipe")
-    if recipe.sequence.frames < 4:
-        raise RecipeError("recipe: sequence: frames must be at least 4")
+    _check_counts(recipe)
+    low, high = recipe.sequence.speed
+    if not 0 < low <= high:
+        raise RecipeError(f"recipe: sequence: speed is [{low:g}, {high:g}]; it must be a range "
+                          "from a number above 0 to one that is no lower")
     if not recipe.train or not recipe.held_out:
         raise RecipeError("recipe: train and held_out each need at least one source of clips")
     return recipe
+
+
+def _check_counts(recipe: Recipe) -> None:
+    """Raises RecipeError for a number of things that is too small."""
+    least = {"sequence": {"frames": 4}, "optimiser": {"batch": 1, "views": 1},
+             "run": {"log_every": 1, "validate_every": 1, "validation_clips": 1, "patience": 1}}
+    for part, names in least.items():
+        for name, lowest in names.items():
+            value = getattr(getattr(recipe, part), name)
+            if value < lowest:
+                raise RecipeError(f"recipe: {part}: {name} is {value}; it must be at least "
+                                  f"{lowest}")
 
 
 def card_of(recipe: Recipe) -> ModelCard:

@@ -20,6 +20,8 @@ from training.progress import StateError
 from training.recipe import Recipe, RecipeError, SourceOptions, card_of, read_recipe
 from training.trainer import Trainer
 
+log = logging.getLogger(__name__)
+
 
 def clips_of(sources: Sequence[SourceOptions], labels: Sequence[str]) -> list[Clip]:
     """The clips of all sources. Raises DataError, also for a label that the card lacks."""
@@ -40,8 +42,12 @@ def train(recipe: Recipe, most_steps: int | None = None) -> bool:
     stopped = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.append(True))
-    trainer = Trainer(recipe, clips_of(recipe.train, card.labels),
-                      clips_of(recipe.held_out, card.labels))
+    clips, held_out = (clips_of(part, card.labels) for part in (recipe.train, recipe.held_out))
+    both = {clip.person for clip in clips} & {clip.person for clip in held_out} - {""}
+    if both:
+        log.warning("people who are trained on are held out, too, so what is held out says little: "
+                    "%s", ", ".join(sorted(both)))
+    trainer = Trainer(recipe, clips, held_out)
     try:
         return trainer.run(stop=lambda: bool(stopped), most_steps=most_steps)
     finally:

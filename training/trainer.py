@@ -29,7 +29,7 @@ from training.loss import Losses, sequence_loss
 from training.made_by import commit
 from training.plots import plot_curves
 from training.progress import Average, Log, StateError, load_state, save_state
-from training.recipe import Recipe, card_of
+from training.recipe import Recipe, RecipeError, card_of
 from training.samples import Batch, Samples, batches
 from training.validation import Scores, make_cases, scores, tally
 
@@ -61,6 +61,9 @@ class Trainer:
         cuda = recipe.run.device == "cuda" or (recipe.run.device == "auto"
                                                and torch.cuda.is_available())
         self.rank, self.world = open_group(cuda)
+        if recipe.optimiser.batch < self.world:
+            raise RecipeError(f"recipe: optimiser: batch is {recipe.optimiser.batch} for "
+                              f"{self.world} processes; each needs at least one sequence")
         self.device = torch.device("cuda" if cuda else "cpu")
         if recipe.run.threads:
             torch.set_num_threads(recipe.run.threads)
@@ -217,7 +220,8 @@ class Trainer:
                      sequences=sum(one.sequences for one in losses) / mean,
                      rate=self._rate() * self.recipe.optimiser.learning_rate,
                      views_per_s=mean * batch / seconds)
-        bar.set_postfix_str(f"loss {self.log.rows[-1]['loss']}, held out {self.best.top1:.3f}")
+        held_out = f"{self.best.top1:.3f}" if self.best.step else "not judged yet"
+        bar.set_postfix_str(f"loss {self.log.rows[-1]['loss']}, held out {held_out}")
 
     def _validate(self) -> None:
         sums = tally(self.average.network, self.cases, self.card, self.bf16)

@@ -21,6 +21,7 @@ from models.build import build_network
 from models.card import ModelCard
 from models.checkpoints import load_model
 from models.network import OnlineNetwork
+from training import trainer
 from training.data import read_shards
 from training.frozen import FrozenFront, StillNorms
 from training.loss import gesture_of, sequence_loss
@@ -30,6 +31,7 @@ from training.recipe import LossOptions, RecipeError, card_of, read_recipe, reci
 from training.samples import Batch
 from training.train import main, train
 from training.trainer import Trainer
+from training.validation import Case, _sums_of, scores
 
 IDLE, LEFT, STOP = 3, 0, 2
 
@@ -147,6 +149,30 @@ def test_the_average_follows_slowly(toy_card: ModelCard) -> None:
     before = average.network.classifier.bias.clone()
     average.update(network, step=10_000)
     assert torch.allclose(average.network.classifier.bias - before, torch.tensor(0.1), atol=1e-6)
+
+
+def test_the_average_is_quick_at_first(toy_card: ModelCard) -> None:
+    network = build_network(toy_card)
+    average = Average(network, 0.9)
+    weight, mean = (n.get_parameter("classifier.bias") for n in (network, average.network))
+    before = mean.clone()
+    with torch.no_grad():
+        weight += 1
+    average.update(network, 0)  # a tenth of the old one stays, however slow it is later
+    assert torch.allclose(mean, before + 0.9)
+
+
+def test_a_false_alarm_is_a_sure_gesture_in_an_idle_frame_that_is_asked() -> None:
+    case = Case(torch.zeros(4, 3, 2, 2), torch.tensor([IDLE, IDLE, LEFT, LEFT]),
+                torch.tensor([0.5, 0.0, 1.0, 1.0]), LEFT)
+    logits = torch.zeros(4, 4)
+    logits[torch.arange(4), [LEFT, LEFT, LEFT, STOP]] = torch.tensor([9.0, 9.0, 9.0, 5.0])
+    sums = _sums_of(case, logits, torch.tensor([IDLE]))
+    assert sums[:5].tolist() == [1, 1, 1, 1, 1]  # right, among three, cases, alarms, idle frames
+    found = scores(sums)
+    assert (found.top1, found.alarms) == (1, 1)
+    logits[0] = 0
+    assert scores(_sums_of(case, logits, torch.tensor([IDLE]))).alarms == 0
 
 
 def test_a_training_learns_and_its_file_runs_in_the_demo(recipe: dict[str, object]) -> None:
@@ -317,11 +343,30 @@ def test_a_changed_recipe_does_not_go_on(recipe: dict[str, object],
     assert "'sequence'" in capsys.readouterr().err
 
 
+def test_more_processes_than_sequences_is_a_sentence(recipe: dict[str, object],
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "open_group", lambda cuda: (0, 5))
+    with pytest.raises(RecipeError, match="batch is 4 for 5 processes"):
+        Trainer(recipe_from_dict(recipe), [], [])
+
+
+def test_people_on_both_sides_are_named(recipe: dict[str, object],
+                                        caplog: pytest.LogCaptureFixture) -> None:
+    run(recipe, most_steps=1)
+    assert not caplog.records
+    run({**recipe, "held_out": recipe["train"]}, most_steps=1)
+    assert "train-0" in caplog.text
+
+
 @pytest.mark.parametrize(("change", "message"), [
     ({"sequense": {}}, "did you mean 'sequence'"),
     ({"optimiser": {"learning_rat": 1}}, "optimiser.*did you mean 'learning_rate'"),
     ({"optimiser": {"batch": "many"}}, "batch is 'many'; it must be a whole number"),
     ({"sequence": {"speed": [1]}}, "speed is .*list of 2"),
+    ({"sequence": {"speed": [0, 1]}}, r"speed is \[0, 1\]; it must be a range"),
+    ({"sequence": {"frames": 3}}, "frames is 3; it must be at least 4"),
+    ({"optimiser": {"batch": 0}}, "optimiser: batch is 0; it must be at least 1"),
+    ({"run": {"log_every": 0}}, "run: log_every is 0; it must be at least 1"),
     ({"train": [{"kind": "shard"}]}, "kind is 'shard'; known: shards, jester"),
     ({"train": []}, "at least one source"), ({"run": {"device": "gpu"}}, "known: auto, cpu, cuda"),
     ({"card": {"labels": ["a"]}}, "background"), ({"card": {"size": 3}}, "did you mean"),
