@@ -230,12 +230,14 @@ def delete_recording(path: Path) -> None:
         raise RecordingError(f"{path} cannot be deleted: {error.strerror or error}") from error
 
 
-def refusal(images: Sequence[Image], times: Seconds, *, background: bool = False) -> str:
+def refusal(images: Sequence[Image], times: Seconds, *, background: bool = False,
+            pieces: bool = False) -> str:
     """"" for a usable clip, or the sentence that tells the person why it is not one.
 
-    Background is not asked for movement, but for more of it in time.
+    Background is not asked for movement, but for more of it in time, unless it may come in
+    `pieces`.
     """
-    shortest = SHORTEST_BACKGROUND_S if background else SHORTEST_S
+    shortest = SHORTEST_BACKGROUND_S if background and not pieces else SHORTEST_S
     seconds = float(times[-1]) - float(times[0]) if len(times) > 1 else 0.0
     if seconds < shortest:
         return f"The clip is too short: {seconds:.1f} s, at least {shortest:g} s are needed."

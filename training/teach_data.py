@@ -180,7 +180,7 @@ def _thinned(recording: Recording, card: ModelCard) -> Clip:
     clip = Clip(f"{recording.path.parent.name}/{recording.path.name}", recording.times, (), _none)
     times = recording.times[sorted(kept)]
     words = "" if recording.sidecar.is_file() else refusal(
-        images, times, background=_background(recording, card))
+        images, times, background=_background(recording, card), pieces=True)
     if words:
         raise TeachError(f"{recording.path} cannot be used. {words}")
     return _in_memory(clip, images, times, ())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,7 @@ from training.thresholds import with_thresholds
 GRID = tuple(step / 20 for step in range(6, 20))  # thresholds tried: 0.3 to 0.95
 RELIABLE = 0.5  # a label that is found less often, or right less often, is named
 OFTEN = 0.25  # so large a share of a label's recordings taken for another one is named
+WORTH_SAYING = 0.05  # of a known gesture's single frames, in the report
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,35 @@ def confusion(judged: Sequence[Judged], card: ModelCard) -> NDArray[np.int64]:
     return counts
 
 
-def advice(judged: Sequence[Judged], results: dict[str, Mark], card: ModelCard) -> list[str]:
-    """A sentence for each gesture that cannot be told, and what would help."""
+@dataclass(frozen=True)
+class Kept:
+    """What became of the gestures that the model knew and nobody taught: single `frames` that it
+    was trained on, each judged by a head that learnt without it. Shares of them that are answered
+    rightly, `before` and `after`; and which ones are `taken` for a taught gesture, how often."""
+
+    frames: int
+    before: float
+    after: float
+    taken: dict[tuple[str, str], float]
+
+
+def kept(remembered: NDArray[np.int64], card: ModelCard, taught: Sequence[str]) -> Kept:
+    """`remembered` as `teach_run.Taught` has it; `taught` are labels."""
+    new = {card.labels.index(label) for label in taught}
+    quiet = {card.labels.index(label) for label in card.background}
+    rows = remembered[~np.isin(remembered[:, 0], sorted(new | quiet))]
+    right = (rows[:, 1:] == rows[:, :1]).mean(0) if len(rows) else (0.0, 0.0)
+    taken = {(card.labels[place], card.labels[other]): float(
+        (rows[rows[:, 0] == place, 2] == other).mean())
+        for place in np.unique(rows[:, 0]) for other in sorted(new)}
+    return Kept(len(rows), float(right[0]), float(right[1]),
+                {pair: share for pair, share in taken.items() if share >= WORTH_SAYING})
+
+
+def advice(judged: Sequence[Judged], results: dict[str, Mark], card: ModelCard,
+           mistaken: Mapping[tuple[str, str], float]) -> list[str]:
+    """A sentence for each gesture that cannot be told, and what would help. `mistaken`: what
+    `Kept.taken` says."""
     sentences = []
     for label, mark in results.items():
         answers = [one.answer for one in judged
@@ -148,6 +176,9 @@ def advice(judged: Sequence[Judged], results: dict[str, Mark], card: ModelCard) 
             sentences.append(f"{label!r} fired in only {mark.found} of {mark.recordings} "
                              "recordings: record it a few times more, in other places and at "
                              "other speeds.")
+    sentences += [f"{known!r} may be taken for {label!r} ({share:.0%} of its single frames are): "
+                  "make the two differ more." for (known, label), share in mistaken.items()
+                  if share >= OFTEN]
     return sentences
 
 

@@ -12,7 +12,7 @@ from models.card import ModelCard
 from online_tsm.graphs import write_atomically
 from training.plots import plot_confusion
 from training.teach_data import Lesson
-from training.teach_judge import advice, background_events, confusion, marks
+from training.teach_judge import advice, background_events, confusion, kept, marks
 from training.teach_run import Taught
 
 HOW = ("leave-one-recording-out: each recording was judged by a head that learnt from the others; "
@@ -25,6 +25,7 @@ def results_of(taught: Taught, lessons: Sequence[Lesson]) -> dict[str, Any]:
     labels = sorted({lesson.label for lesson in lessons if not lesson.background})
     found = marks(judged, card, labels)
     events, minutes = background_events(judged, card)
+    known = kept(taught.remembered, card, labels)
     own = [event for event in events if event.label in labels]
     return {
         "how": HOW,
@@ -36,7 +37,11 @@ def results_of(taught: Taught, lessons: Sequence[Lesson]) -> dict[str, Any]:
         "false events a minute": round(len(events) / max(minutes, 1e-6), 2),
         "of taught gestures": round(len(own) / max(minutes, 1e-6), 2),
         "false events": dict(Counter(event.label for event in events)),
-        "advice": advice(judged, found, card),
+        "known": {"frames": known.frames, "right before": round(known.before, 3),
+                  "right": round(known.after, 3), "taken for taught ones": {
+                      f"{one} for {other}": round(share, 2)
+                      for (one, other), share in known.taken.items()}},
+        "advice": advice(judged, found, card, known.taken),
     }
 
 
@@ -52,6 +57,12 @@ def text_of(results: dict[str, Any], card: ModelCard, parent: str) -> str:
               f"{results['background minutes']:g} minutes, of taught gestures "
               f"{results['of taught gestures']:g}"]
     lines += [f"  {label}: {count}" for label, count in results["false events"].items()]
+    known = results["known"]
+    if known["frames"]:
+        lines += ["", f"known gestures: {known['right']:.0%} of {known['frames']} single frames "
+                  f"are answered rightly, {known['right before']:.0%} before"]
+        lines += [f"  {pair}: {share:.0%}"
+                  for pair, share in known["taken for taught ones"].items()]
     lines += ["", *(results["advice"] or ["Every gesture can be told from all others."])]
     return "\n".join([*lines, "", f"How: {results['how']}.", ""])
 

@@ -30,11 +30,16 @@ CLEAR = 0.1  # frames that weigh less are not learnt from
 @dataclass(frozen=True)
 class Taught:
     """The network that learnt, its card with thresholds, and how each lesson was judged by a head
-    that had not seen it (nothing, where nobody asked)."""
+    that had not seen it (nothing, where nobody asked).
+
+    `remembered` [N, 3] are the replayed frames, each left out once as well: its label's place, what
+    the old head answers, and what a head that learnt without the frame does.
+    """
 
     network: OnlineNetwork
     card: ModelCard
     judged: tuple[Judged, ...]
+    remembered: NDArray[np.int64]
 
 
 def learn(network: OnlineNetwork, card: ModelCard, lessons: Sequence[Lesson],
@@ -52,10 +57,11 @@ def learn(network: OnlineNetwork, card: ModelCard, lessons: Sequence[Lesson],
         told=lambda share: told(0.05 + 0.55 * share, "looking at the recordings"))
     old = head_at(network, card)
     memories = _memories(replay)
+    remembered = np.zeros((0, 3), np.int64)
     background = [wide.labels.index(name) for name in card.background]
 
-    def fit(kept: NDArray[np.bool_]) -> Head:
-        return fit_head(old, len(wide.labels), _rows(seen, kept), memories,
+    def fit(kept: NDArray[np.bool_], replayed: Rows | None) -> Head:
+        return fit_head(old, len(wide.labels), _rows(seen, kept), replayed,
                         background=background, seed=seed)
 
     judged: list[Judged] = []
@@ -66,13 +72,17 @@ def learn(network: OnlineNetwork, card: ModelCard, lessons: Sequence[Lesson],
         folds = _folds(lessons)
         for fold in np.unique(folds):
             told(0.72 + 0.2 * float(fold) / (folds.max() + 1), "judging what was left out")
-            head = fit(folds != fold)
+            others, left_out = _divided(memories, int(fold), int(folds.max()) + 1)
+            head = fit(folds != fold, others)
+            if left_out is not None:
+                remembered = np.concatenate([remembered, _answers(left_out, old, head)])
             judged += [judge(lessons[n], played[n], head, wide)
                        for n in np.flatnonzero(folds == fold).tolist()]
         labels = sorted({lesson.label for lesson in lessons if not lesson.background})
         wide = fitted(judged, wide, labels)
     told(0.93, "learning from all recordings")
-    return Taught(with_head(network, card, fit(np.ones(len(lessons), bool))), wide, tuple(judged))
+    head = fit(np.ones(len(lessons), bool), memories)
+    return Taught(with_head(network, card, head), wide, tuple(judged), remembered)
 
 
 def widened_card(card: ModelCard, lessons: Sequence[Lesson]) -> ModelCard:
@@ -119,3 +129,19 @@ def _memories(replay: Replay | None) -> Rows | None:
     if replay is None:
         return None
     return Rows(replay.features, replay.places, torch.ones(len(replay.places)))
+
+
+def _divided(rows: Rows | None, fold: int, folds: int) -> tuple[Rows | None, Rows | None]:
+    """All but every `folds`-th of the rows, and those."""
+    if rows is None:
+        return None, None
+    left_out = torch.arange(len(rows)) % folds == fold
+    kept, gone = (Rows(rows.features[part], rows.places[part], rows.weights[part])
+                  for part in (~left_out, left_out))
+    return kept, gone
+
+
+def _answers(rows: Rows, old: Head, head: Head) -> NDArray[np.int64]:
+    """Each row's label, and what two heads answer [N, 3]."""
+    return torch.stack([rows.places, old(rows.features).argmax(1),
+                        head(rows.features).argmax(1)], 1).numpy()

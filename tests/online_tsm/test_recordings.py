@@ -238,6 +238,8 @@ def test_labels_of_other_alphabets_are_kept() -> None:
 def test_usable_clips_are_not_refused() -> None:
     assert refusal(*clip()) == ""
     assert refusal(*clip(60, moving=False), background=True) == ""
+    assert "too short" in refusal(*clip(moving=False), background=True)
+    assert refusal(*clip(moving=False), background=True, pieces=True) == ""
 
 
 @pytest.mark.parametrize(("images_and_times", "why"), [

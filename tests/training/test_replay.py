@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,11 @@ def test_the_command_writes_what_teaching_reads(model: Path, shards: Path, tmp_p
     assert "toy.replay.npz" in capsys.readouterr().out
     folder = write_user(tmp_path / "user", ("jump",), 2)
     assert teach.main([str(folder), "--model", str(model)]) == 0
+    known = json.loads((folder / "report" / "report.json").read_text())["known"]
+    read = read_replay(replay_path(model), model, load_model(model)[1])
+    gestures = int((read.places != read.places.max()).sum())  # the last label is background
+    assert known["frames"] == gestures > 0
+    assert "known gestures: " in capsys.readouterr().out
 
 
 def test_features_come_back_as_the_network_gives_them(model: Path, shards: Path) -> None:

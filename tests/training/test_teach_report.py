@@ -1,0 +1,58 @@
+"""What a teaching tells of the gestures that the model knew before."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from models.card import ModelCard
+from training.teach_judge import advice, kept
+from training.teach_learn import Head, Rows
+from training.teach_run import _answers, _divided
+
+
+@pytest.fixture
+def card() -> ModelCard:
+    return ModelCard("toy", "mobilenet_v2", ("left", "right", "nothing", "jump"),
+                     background=("nothing",))
+
+
+def remembered(*counted: tuple[tuple[int, int, int], int]) -> np.ndarray:
+    return np.array([row for row, count in counted for _ in range(count)])
+
+
+def test_known_gestures_are_counted_without_background_and_taught_ones(card: ModelCard) -> None:
+    known = kept(remembered(((0, 0, 0), 6), ((0, 0, 3), 4), ((1, 0, 1), 10), ((2, 2, 3), 50),
+                            ((3, 0, 0), 50)), card, ["jump"])
+    assert known.frames == 20
+    assert (known.before, known.after) == (0.5, 0.8)
+    assert known.taken == {("left", "jump"): 0.4}
+
+
+def test_a_known_gesture_that_looks_like_a_taught_one_is_named(card: ModelCard) -> None:
+    (sentence,) = advice([], {}, card, {("left", "jump"): 0.4, ("right", "jump"): 0.1})
+    assert sentence.startswith("'left' may be taken for 'jump' (40% of its single frames are)")
+
+
+def test_without_a_replay_file_nothing_is_said_of_them(card: ModelCard) -> None:
+    assert kept(np.zeros((0, 3), np.int64), card, ["jump"]).frames == 0
+
+
+def test_every_frame_is_left_out_once_and_only_then_judged() -> None:
+    rows = Rows(torch.eye(7), torch.arange(7), torch.ones(7))
+    seen = []
+    for fold in range(3):
+        others, left_out = _divided(rows, fold, 3)
+        assert len(others) + len(left_out) == 7
+        assert not set(others.places.tolist()) & set(left_out.places.tolist())
+        seen += left_out.places.tolist()
+    assert sorted(seen) == list(range(7))
+    assert _divided(None, 0, 3) == (None, None)
+
+
+def test_answers_are_those_of_either_head() -> None:
+    rows = Rows(torch.eye(3), torch.tensor([0, 1, 1]), torch.ones(3))
+    same, turned = torch.eye(3), torch.eye(3).roll(1, 0)
+    answers = _answers(rows, Head(same, torch.zeros(3)), Head(turned, torch.zeros(3)))
+    assert answers.tolist() == [[0, 0, 1], [1, 1, 2], [1, 2, 0]]
