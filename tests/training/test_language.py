@@ -1,7 +1,10 @@
 """The gesture language: what is read, and what is said about mistakes."""
 
+import copy
+
 import numpy as np
 import pytest
+import yaml
 
 from training.synthesis.assets import SynthesisError
 from training.synthesis.language import (
@@ -71,6 +74,12 @@ def test_left_and_right_name_each_other():
         ("label: Wave", "lable: Wave", 1, "did you mean 'label'?"),
         ("shake: {cycles: 3", "speed: brisk, shake: {cycles: 3", 8, "'speed' is 'brisk'"),
         ("[0.7, [0.4, 0.6], 0.65]", "[0.7, 0.65]", 3, "three numbers"),
+        ("label: Wave", "label: 3", 1, "'label' must be a text"),
+        ("time: [1.0, 1.4]", "time: .nan", 8, "a number or a range"),
+        ("    phases:", "    weight: 0\n    phases:", 6, "'weight' must be at least"),
+        ("    phases:", "    event: 2\n    phases:", 6, "'event' must be from 0 to 1"),
+        ("    phases:", "    held_out: maybe\n    phases:", 6, "true or false"),
+        ("- stroke", "- hold", 5, "has no stroke"),
     ],
 )
 def test_a_mistake_is_named_with_file_and_line(wave, old, new, line, said):
@@ -79,6 +88,33 @@ def test_a_mistake_is_named_with_file_and_line(wave, old, new, line, said):
         load_gesture(wave(WAVE.replace(old, new)))
     assert f"wave.yaml, line {line}:" in str(error.value)
     assert said in str(error.value)
+
+
+def test_nothing_in_any_place_is_a_traceback(wave):
+    whole = yaml.safe_load(WAVE) | {"shapes": {"mine": {"curl": 0.2, "thumb": "side"}}}
+    refused = []
+    for place in places(whole):
+        for value in (3, "x", [1], None, {"a": 1}):
+            said = copy.deepcopy(whole)
+            inner = said
+            for key in place[:-1]:
+                inner = inner[key]
+            inner[place[-1]] = value
+            try:
+                load_gesture(wave(yaml.safe_dump(said, sort_keys=False)))
+            except SynthesisError as error:
+                refused.append(str(error))
+    assert len(refused) > 60
+    assert all("wave.yaml, line " in words for words in refused)
+
+
+def places(said, above=()):
+    """The keys that lead to everything in a document."""
+    inner = said.items() if isinstance(said, dict) else enumerate(said)
+    for key, value in inner:
+        yield (*above, key)
+        if isinstance(value, dict | list):
+            yield from places(value, (*above, key))
 
 
 def test_broken_yaml_and_missing_files_are_sentences(wave, tmp_path):

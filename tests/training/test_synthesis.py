@@ -2,10 +2,12 @@
 
 import base64
 import dataclasses
+import hashlib
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import types
 from pathlib import Path
 
@@ -118,7 +120,7 @@ def test_a_small_set_bakes_nobody_but_those_who_perform():
 
 
 def test_a_worker_leaves_ctrl_c_to_the_first_process(monkeypatch):
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     monkeypatch.setattr(farm, "Worker", lambda order: order)
     monkeypatch.setattr(farm, "_worker", [])
     try:
@@ -223,6 +225,31 @@ def test_a_file_with_a_wrong_checksum_is_deleted(tmp_path):
     with pytest.raises(SynthesisError, match="not the file"):
         assets._check(assets.PACKAGES[0], archive)
     assert not archive.exists()
+
+
+def test_assets_are_unpacked_once_by_any_python(monkeypatch, tmp_path):
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "skin.txt").write_text("skin")
+    with tarfile.open(tmp_path / "made.tgz", "w:gz") as tar:
+        tar.add(tmp_path / "package", "package")
+    made = (tmp_path / "made.tgz").read_bytes()
+    package = assets.Package("toy", "https://nowhere", hashlib.sha512(made).hexdigest(), "CC0")
+    extract, fetched = tarfile.TarFile.extractall, []
+
+    def old_python(self, path=".", members=None, *, numeric_owner=False):
+        extract(self, path, members, numeric_owner=numeric_owner)
+
+    def download(wanted, archive):
+        fetched.append(wanted.name)
+        archive.write_bytes(made)
+
+    monkeypatch.setattr(tarfile.TarFile, "extractall", old_python)
+    monkeypatch.setattr(assets, "PACKAGES", (package,))
+    monkeypatch.setattr(assets, "_download", download)
+    for _ in range(2):
+        assets.fetch_all(tmp_path / "cache")
+    assert (assets.asset_folder(tmp_path / "cache", "toy") / "skin.txt").read_text() == "skin"
+    assert fetched == ["toy"]
 
 
 def test_the_cache_can_be_moved(monkeypatch, tmp_path):

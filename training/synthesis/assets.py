@@ -82,7 +82,9 @@ def fetch_all(cache: Path) -> None:
         _check(package, archive)
         log.info("unpacking %s", package.name)
         with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
+            # Python before 3.11.4 (Debian 12) knows no filters, and extractall no such argument.
+            tar.extraction_filter = getattr(tarfile, "data_filter", None)
+            tar.extractall(folder)
         archive.unlink()
         (folder / "done").write_text(package.sha512 + "\n")
     log.info("all assets are in %s", cache / "assets")

@@ -7,7 +7,17 @@ from typing import Any
 from training.synthesis.assets import SynthesisError
 from training.synthesis.hands import THUMBS
 from training.synthesis.located import Located, load
-from training.synthesis.values import Range, Triple, read_fingers, read_range, read_triple
+from training.synthesis.values import (
+    Range,
+    Triple,
+    read_bounded,
+    read_fingers,
+    read_flag,
+    read_list,
+    read_range,
+    read_text,
+    read_triple,
+)
 
 GESTURES_FOLDER = Path(__file__).parents[1] / "gestures"
 COMMON_FILE = "common.yaml"
@@ -18,6 +28,7 @@ HANDS = ("one", "both", "alternate", "none")
 BODY = ("lean", "sway", "turn", "nod", "look", "tilt", "shift", "rise", "talk")
 POSE_KEYS = ("at", "point", "palm", "shape", "elbow", "knuckle", "curl", "spread", "thumb")
 PROPS = ("phone", "cup")
+LEAST_WEIGHT = 1e-3
 
 
 @dataclass(frozen=True)
@@ -113,16 +124,20 @@ def load_gesture(path: Path, common: Path | None = None) -> Gesture:
     names = _read_common(common or GESTURES_FOLDER / COMMON_FILE)
     data = load(path)
     data.only(("label", "mirror", "background", "poses", "shapes", "styles"))
-    _need(data, "label")
+    label = read_text(data, "label")
     _read_names(data, names)
-    styles = _need(data, "styles")
+    styles = data.get("styles")
     if not isinstance(styles, Located) or not styles:
         raise data.error("'styles' must be a list of named styles, `name: {...}`", "styles")
+    background = read_flag(data, "background")
     parsed = tuple(_style(styles, name, names) for name in styles)
+    for style in parsed:
+        if not background and not any(phase.kind == "stroke" for phase in style.phases):
+            raise styles.error(f"style '{style.name}' has no stroke, so the gesture never happens",
+                               style.name)
     if all(style.held_out for style in parsed):
         raise data.error("every style is held out, so nothing is left to train on", "styles")
-    label = str(data["label"])
-    return Gesture(label, str(data.get("mirror", label)), bool(data.get("background")), parsed)
+    return Gesture(label, read_text(data, "mirror", label), background, parsed)
 
 
 def load_gestures(folder: Path = GESTURES_FOLDER) -> dict[str, Gesture]:
@@ -153,12 +168,6 @@ def resting_poses(folder: Path = GESTURES_FOLDER) -> tuple[Pose, ...]:
     return tuple(poses[name] for name in RESTS)
 
 
-def _need(data: Located, key: str) -> Any:
-    if data.get(key) is None:
-        raise data.error(f"'{key}' is missing")
-    return data[key]
-
-
 def _read_common(path: Path) -> _Names:
     data = load(path)
     data.only(("shapes", "poses"))
@@ -168,16 +177,21 @@ def _read_common(path: Path) -> _Names:
 
 
 def _read_names(data: Located, names: _Names) -> None:
-    for name, entry in (data.get("shapes") or {}).items():
+    for key in ("shapes", "poses"):
+        if not isinstance(data.get(key, data), Located):
+            raise data.error(f"'{key}' must be named entries, `name: {{...}}`", key)
+    for name, entry in data.get("shapes", {}).items():
+        if not isinstance(entry, Located):
+            raise data["shapes"].error(f"shape '{name}' must be a mapping, `{{curl: ...}}`", name)
         names.shapes[name] = _shape(entry, names.shapes.get("relaxed"))
-    for name in data.get("poses") or ():
+    for name in data.get("poses", ()):
         names.poses[name] = _pose(data["poses"], name, names)
 
 
 def _shape(data: Located, base: Shape | None) -> Shape:
     data.only(("knuckle", "curl", "spread", "thumb"))
     thumb = data.get("thumb", base.thumb if base else "side")
-    if thumb not in THUMBS:
+    if thumb not in tuple(THUMBS):
         known = ", ".join(THUMBS)
         raise data.error(f"'thumb' is {thumb!r}; known: {known}", "thumb")
     curl = read_fingers(data, "curl", base.curl if base else None)
@@ -203,7 +217,7 @@ def _pose_from(data: Located, names: _Names) -> Pose:
     base = _pose(data, "like", names) if "like" in data else None
     shape = base.shape if base else names.shapes.get("relaxed")
     if "shape" in data:
-        if data["shape"] not in names.shapes:
+        if data["shape"] not in tuple(names.shapes):
             known = ", ".join(names.shapes)
             raise data.error(f"no shape is named '{data['shape']}'; known: {known}", "shape")
         shape = names.shapes[data["shape"]]
@@ -233,18 +247,20 @@ def _style(styles: Located, name: str, names: _Names) -> Style:
     prop = data.get("prop")
     if prop is not None and prop not in PROPS:
         raise data.error(f"'prop' is {prop!r}; known: {', '.join(PROPS)}", "prop")
-    low, high = read_range(data, "repeat", (1, 1))
-    phases = tuple(_phase(data, entry, names) for entry in _need(data, "phases"))
+    low, high = read_bounded(data, "repeat", (1, 1), 1)
+    phases = tuple(_phase(data, entry, names) for entry in read_list(data, "phases"))
+    if not phases:
+        raise data.error("'phases' is missing")
     return Style(
         name,
-        read_range(data, "weight", (1, 1))[0],
-        bool(data.get("held_out", False)),
+        read_bounded(data, "weight", (1, 1), LEAST_WEIGHT)[0],
+        read_flag(data, "held_out"),
         hands,
         (int(low), int(high)),
-        read_range(data, "event", (0.6, 0.6))[0],
+        read_bounded(data, "event", (0.6, 0.6), 0, 1)[0],
         phases,
         prop,
-        read_range(data, "size", (0.9, 1.1)),
+        read_bounded(data, "size", (0.9, 1.1), 0),
     )
 
 
@@ -265,7 +281,7 @@ def _phase(style: Located, entry: Any, names: _Names) -> Phase:
     if time[0] < 0:
         raise data.error("'time' is in seconds and cannot be negative", "time")
     through = []
-    for item in data.get("through") or ():
+    for item in read_list(data, "through"):
         holder = Located({"through": item})
         holder.path, holder.line, holder.lines = data.path, data.line, dict(data.lines)
         through.append(_pose(holder, "through", names))

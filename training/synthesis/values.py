@@ -1,5 +1,6 @@
 """Numbers, ranges and directions of the gesture language."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,41 @@ def read_range(data: Located, key: str, default: Range | None = None) -> Range:
     return as_range(data, key, data[key])
 
 
+def read_bounded(data: Located, key: str, default: Range, low: float, high: float = math.inf
+                 ) -> Range:
+    """A range within bounds, both allowed."""
+    found = read_range(data, key, default)
+    if found[0] < low or found[1] > high:
+        bounds = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
+        raise data.error(f"'{key}' must be {bounds}, and is {data[key]!r}", key)
+    return found
+
+
+def read_flag(data: Located, key: str) -> bool:
+    """true or false; false where nothing is said."""
+    value = data.get(key, False)
+    if not isinstance(value, bool):
+        raise data.error(f"'{key}' must be true or false, and is {value!r}", key)
+    return value
+
+
+def read_text(data: Located, key: str, default: str | None = None) -> str:
+    value = data.get(key, default)
+    if value is None:
+        raise data.error(f"'{key}' is missing")
+    if not isinstance(value, str) or not value:
+        raise data.error(f"'{key}' must be a text, and is {value!r}", key)
+    return value
+
+
+def read_list(data: Located, key: str) -> list[Any]:
+    """A list with something in it; an empty one where nothing is said."""
+    value = data.get(key, [])
+    if key in data and (not isinstance(value, list) or not value):
+        raise data.error(f"'{key}' must be a list, and is {value!r}", key)
+    return list(value)
+
+
 def as_range(data: Located, key: str, value: Any) -> Range:
     pair = value if isinstance(value, list) else [value, value]
     if len(pair) != 2 or not all(_is_number(x) for x in pair) or pair[0] > pair[1]:
@@ -34,7 +70,8 @@ def as_range(data: Located, key: str, value: Any) -> Range:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return (isinstance(value, (int, float)) and not isinstance(value, bool)
+            and math.isfinite(value))
 
 
 def read_triple(data: Located, key: str, default: Triple | None = None) -> Triple:
