@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.events_file import DataError, LabelledEvent, read_events, rows_of
+from training.events_file import DataError, LabelledEvent, read_events, rows_of, text_of
 
 Image = NDArray[np.uint8]
 Kind = Literal["shards", "jester", "folders", "table"]
@@ -184,7 +184,7 @@ def _decoded(raw: NDArray[np.uint8], flags: int, path: Path) -> Image:
 def read_jester(root: Path, table: Path) -> list[Clip]:
     """Jester's layout: `root`/ID/00001.jpg ... at 12 frames a second, `table` with ID;label."""
     clips = []
-    for number, row in enumerate(csv.reader(_lines(table), delimiter=";"), 1):
+    for number, row in enumerate(csv.reader(text_of(table).splitlines(), delimiter=";"), 1):
         if len(row) < 2:
             raise DataError(f"{table}, line {number}: expected ID;label, got {';'.join(row)!r}")
         paths = sorted((root / row[0]).glob("*.jpg"))
@@ -291,10 +291,3 @@ def _opened(path: Path) -> Any:
     if video is None or not video.isOpened():
         raise DataError(f"{path} is no video that can be opened")
     return video
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text().splitlines()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,10 +51,9 @@ def read_event_list(path: Path) -> list[LabelledEvent]:
     """
     if path.suffix.lower() == ".csv":
         return read_events(rows_of(path, ("label", "start", "end")), path)
+    text = text_of(path)
     try:
-        said = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+        said = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if not isinstance(said, list) or not all(isinstance(row, dict) for row in said):
@@ -85,11 +85,7 @@ def read_events(rows: Iterable[Mapping[str, Any]], path: Path) -> list[LabelledE
 
 def rows_of(table: Path, needed: Sequence[str]) -> list[dict[str, str]]:
     """The rows of a CSV file with a header that has the `needed` columns. Raises DataError."""
-    try:
-        with table.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise DataError(f"{table} cannot be read: {error.strerror or error}") from error
+    rows = list(csv.DictReader(io.StringIO(text_of(table))))
     missing = [name for name in needed if not rows or name not in rows[0]]
     if missing:
         raise DataError(
@@ -97,6 +93,16 @@ def rows_of(table: Path, needed: Sequence[str]) -> list[dict[str, str]]:
             f"{', '.join(missing)} is missing"
         )
     return rows
+
+
+def text_of(path: Path) -> str:
+    """A file's text; the mark that Excel puts before UTF-8 is dropped. Raises DataError."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is no text in UTF-8; save it as such") from error
 
 
 def seconds(value: Any, key: str, path: Path) -> float | None:

@@ -108,6 +108,16 @@ def test_bad_event_lists_are_explained(tmp_path: Path, text: str, message: str) 
         read_event_list(path)
 
 
+def test_a_table_from_excel_is_read_and_one_that_is_no_text_is_named(tmp_path: Path) -> None:
+    write_video(tmp_path / "ä.avi")
+    table = tmp_path / "labels.csv"
+    table.write_text("file,label\r\nä.avi,left\r\n", encoding="utf-8-sig")
+    assert [clip.labels for clip in read_table(table)] == [("left",)]
+    table.write_text("file,label\nä.avi,left\n", encoding="cp1252")
+    with pytest.raises(DataError, match=r"labels\.csv is no text in UTF-8"):
+        read_table(table)
+
+
 def test_events_in_yaml(tmp_path: Path) -> None:
     path = tmp_path / "events.yaml"
     path.write_text("- {label: b, start: 2, end: 3, happened: 2.5}\n- {label: a, start: 0, end: 1}")
