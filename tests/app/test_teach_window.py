@@ -147,7 +147,8 @@ def begin(tmp_path: Path, stage: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_gesture_is_taught_and_recognised_in_one_run(begin: Callable[..., Lesson], screen: str,
                                                        tmp_path: Path) -> None:
-    lesson = begin(screen)
+    (tmp_path / "slides.yaml").write_text("Knock: {key: right}\n")
+    lesson = begin(screen, "--actions", "slides.yaml", "--dry-run")
     lesson.find_window()
     assert lesson.predictions() == []  # the network rests, and sets off nothing
     lesson.keys("n", *"knock", "Return")
@@ -173,6 +174,8 @@ def test_a_gesture_is_taught_and_recognised_in_one_run(begin: Callable[..., Less
     lesson.press("q")
     _, err = lesson.finish()
     assert f"recordings go to {tmp_path / 'gestures'}" in err
+    assert "the model does not know 'Knock': its action waits until it is taught" in err
+    assert "Knock will press right" in err
     assert "the taught model is in use now, with Knock" in err
     assert "Traceback" not in err
 
