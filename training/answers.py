@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -30,7 +30,7 @@ PEAK_S = 0.5  # a moment, as long as a live stream would average over
 SPREAD = 8  # frames, as the published figures on Jester
 
 
-def clip_answers(clips: Sequence[Clip], network: OnlineNetwork, card: ModelCard,
+def clip_answers(clips: Iterable[Clip], network: OnlineNetwork, card: ModelCard,
                  reduction: Reduction, left_out: Sequence[str] = ()) -> list[Answer]:
     """One answer for every event of every clip; labels in `left_out` are never said."""
     masked = np.isin(card.labels, left_out)

@@ -108,7 +108,8 @@ class Subject:
         return restricted(self.card, self.allow, self.deny).smoothing.disabled
 
     def answers(self, clips: Sequence[Clip], reduction: Reduction) -> list[Answer]:
-        return clip_answers(clips, self.network, self.card, reduction, self.left_out)
+        bar = tqdm(clips, unit="clip", desc=reduction, leave=False)
+        return clip_answers(bar, self.network, self.card, reduction, self.left_out)
 
 
 def report_streams(report: Report, subject: Subject, clips: Sequence[Clip], *, padded: bool,
