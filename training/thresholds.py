@@ -41,7 +41,7 @@ def fitted(recordings: Sequence[Recording], card: ModelCard) -> ModelCard:
     """The card with the thresholds that give each class its best F1 on these recordings, of those
     that hold its precision, if any does.
 
-    Of thresholds that do equally well the middle one is taken.
+    Of thresholds that do equally well, or differ by what one event makes, the middle one is taken.
     """
     return _best(_tried(recordings, card), range(len(recordings)), card)
 
@@ -84,7 +84,9 @@ def _best(tried: Tried, numbers: Sequence[int], card: ModelCard) -> ModelCard:
         if off or right + missed < FEWEST:
             continue
         marks = {rise: mark(*counts) for rise, counts in sums.items()}
-        top = [rise for rise in GRID if marks[rise] == max(marks.values())]
+        holding, f1 = max(marks.values())
+        least = f1 - 1 / (right + missed)  # one event more or less is chance
+        top = [rise for rise in GRID if marks[rise][0] == holding and marks[rise][1] >= least]
         best[label] = top[len(top) // 2]
     return with_thresholds(card, best)
 

@@ -143,6 +143,17 @@ def logits_recording(person: str, truth: str, said: str, strength: float) -> Rec
                      np.zeros(len(times), bool), logits)
 
 
+def test_one_event_does_not_drive_a_threshold_to_the_edge(toy_card: ModelCard) -> None:
+    """Of 12 people one shows nothing and "left" is said nearly as surely as when it is true."""
+    true = [logits_recording(f"p{n}", "left", "left", 5) for n in range(12)]
+    once = logits_recording("p0", "", "left", 4.6)
+    often = [logits_recording(f"p{n}", "", "left", 4.6) for n in range(12)]
+    one, many = (fitted([*true, *wrong], toy_card).smoothing.thresholds["left"]
+                 for wrong in ([once], often))
+    assert 0.5 < one < 0.8
+    assert many >= 0.9
+
+
 def test_thresholds_part_true_from_false_and_unreliable_classes_go(toy_card: ModelCard) -> None:
     """"left" is said surely when true and weakly when false; "stop" is said at random."""
     recordings = []
