@@ -107,11 +107,10 @@ def targets(clip: Clip, times: Times, card: ModelCard, options: SequenceOptions)
     place = {label: number for number, label in enumerate(card.labels)}
     places = np.full(len(times), place[card.background[0]], np.int64)
     weights = np.full(len(times), options.background_weight, np.float32)
-    if all(label in card.background for label in clip.labels):
-        times = _played(clip, times, card.background)
+    played = _played(clip, times, card.background)  # shows background again, but no gesture
     for event in clip.events:
         if event.label in card.background:
-            during = (times >= event.start) & (times <= event.end)
+            during = (played >= event.start) & (played <= event.end)
             places[during], weights[during] = place[event.label], 1
             continue
         begins, until = stroke_of(event)[0], held_until(event) + options.linger_s

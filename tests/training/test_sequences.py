@@ -11,6 +11,7 @@ from toy_shards import END_S, STROKE_S
 
 from models.card import ModelCard
 from training.data import Clip, read_shards
+from training.events_file import LabelledEvent
 from training.sequences import (
     SETTLE_S,
     SequenceOptions,
@@ -64,6 +65,15 @@ def test_a_background_clip_asks_for_its_label_everywhere(clip: Clip, toy_card: M
     asked = targets(idle_clip, np.array([-5.0, 1.0, 20.0]), card, OPTIONS)
     assert asked.places.tolist() == [0, 0, 0]
     assert asked.weights.tolist() == [1, 1, 1]
+
+
+def test_what_happens_before_a_gesture_keeps_its_label_when_it_is_shown_again(
+        clip: Clip, toy_card: ModelCard) -> None:
+    first = float(clip.times[0])
+    before = LabelledEvent("nothing", first + 0.2, first + 0.4)
+    busy = dataclasses.replace(clip, events=(before, *clip.events))
+    asked = targets(busy, first + np.array([-0.3, -0.1, 0.3]), toy_card, OPTIONS)
+    assert asked.weights.tolist() == [1, 0.5, 1]  # an event's, idle time's, the event's
 
 
 def test_idle_time_goes_to_and_fro_and_never_shows_the_gesture(clip: Clip, toy_card: ModelCard
