@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from online_tsm.benchmark_report import accuracy_of
 from online_tsm.rounds import PERIOD_S
@@ -67,6 +68,9 @@ def _cameras(panel: Any, served: Sequence[Mapping[str, Any]]) -> None:
                 panel.loglog([p["streams"] for p in points], [p["p99_ms"] for p in points], ".-",
                              label=f"{words}: {found[part]['largest']}")
     panel.axhline(PERIOD_S * 1e3, color="k", lw=0.7, ls="--")
+    for axis in (panel.xaxis, panel.yaxis):  # plain numbers, not powers of ten
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(LogFormatter())
     panel.set_xlabel("cameras in one pass, thirty times a second")
     panel.set_ylabel("p99, ms")
     panel.set_title("how many are served", fontsize=10)
