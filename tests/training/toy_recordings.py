@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
@@ -33,14 +35,16 @@ def film(label: str, number: int, seconds: float = 2.4) -> tuple[list[np.ndarray
 
 
 def write_user(folder: Path, gestures: tuple[str, ...] = ("jump", "grow"), count: int = 3) -> Path:
-    """`count` recordings of each gesture, and two of background."""
-    for label in gestures:
-        for number in range(count):
-            images, times = film(label, number)
-            save_recording(folder, label, images, times, stroke=(0.75, 1.65))
-    for number in range(2):
-        images, times = film("background", number, 6.0)
-        save_recording(folder, "background", images, times, stroke=None, background=True)
+    """`count` recordings of each gesture, and two of background; they sort as they were made."""
+    ends = (f"{number:04x}" for number in itertools.count())
+    with mock.patch("online_tsm.recordings.secrets.token_hex", side_effect=ends):
+        for label in gestures:
+            for number in range(count):
+                images, times = film(label, number)
+                save_recording(folder, label, images, times, stroke=(0.75, 1.65))
+        for number in range(2):
+            images, times = film("background", number, 6.0)
+            save_recording(folder, "background", images, times, stroke=None, background=True)
     return folder
 
 
