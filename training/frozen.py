@@ -35,8 +35,8 @@ class StillNorms(nn.Module):
     """`network` with batch norms that keep their statistics: they are folded into the convolutions
     before them, anew at every call, and all weights learn through that.
 
-    For a network that was trained before: it gives what the network gives in eval mode. A step on
-    a CPU takes half the time, since normalisation is gone and bf16 pays.
+    For a network that was trained before: it gives what the network gives in eval mode. On a CPU
+    its step is faster, since normalisation is gone and bf16 pays.
     """
 
     def __init__(self, network: OnlineNetwork) -> None:
@@ -71,8 +71,8 @@ class StillNorms(nn.Module):
 
 
 class _FloatConv2d(nn.Conv2d):
-    """Computes in float32 even where the rest is in bf16: in that PyTorch 2.13 takes 20 times as
-    long on a CPU to differentiate a depthwise convolution with a stride."""
+    """Computes in float32 even where the rest is in bf16: in that PyTorch 2.13 takes many times
+    as long on a CPU to differentiate a depthwise convolution with a stride."""
 
     @classmethod
     def like(cls, conv: nn.Conv2d) -> _FloatConv2d:
