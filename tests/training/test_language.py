@@ -14,7 +14,7 @@ from training.synthesis.language import (
     resting_poses,
 )
 from training.synthesis.motion import AT, PALM, POINT, hand_at
-from training.synthesis.performing import RHYTHMS, draw_habit, draw_pose, perform
+from training.synthesis.performing import PAUSE_S, RHYTHMS, draw_habit, draw_pose, perform
 
 WAVE = """\
 label: Wave
@@ -165,6 +165,24 @@ def test_a_habit_is_the_same_in_every_pose_and_leaves_a_hand_on_the_face_there()
         touching = rest.copy()
         touching[AT] = [0.2, 0.6, 0.4]  # a hand at the nose
         assert np.array_equal(habit.pose(touching), touching)
+
+
+def test_some_hold_a_gesture_longer_than_the_style_says_but_nobody_holds_background_longer(wave):
+    held = WAVE.replace("      - retract", "      - hold: {time: [0.1, 0.3]}\n      - retract")
+    style = load_gesture(wave(held)).styles[0]
+    rest = draw_pose(resting_poses()[0], np.random.default_rng(1))
+
+    def longest(*, background):
+        rng = np.random.default_rng(3)
+        held = [segment.end - segment.start for _ in range(60) for segment in
+                perform(style, "R", rng, 0.0, rest, background=background).segments
+                if segment.kind == "hold"]
+        return np.array(held).max(), np.mean(np.array(held) > 0.31)
+
+    gesture, share = longest(background=False)
+    assert 0.5 < gesture < 0.3 + PAUSE_S[1] + 1e-6
+    assert 0.1 < share < 0.45
+    assert longest(background=True)[0] < 0.31
 
 
 def test_background_has_no_event():

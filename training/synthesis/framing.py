@@ -8,18 +8,23 @@ from training.synthesis.skeleton import Array, Skeleton, unit
 Rng = np.random.Generator
 HAND_RADIUS_M = 0.085
 FACE_M = 0.23  # chin to hairline, to size the face in the picture
+# Most sit before a laptop, face and shoulders filling the picture. Some stay farther away, down to
+# the waist in it. Face: share of the picture's height. Distance: of the camera, metres.
+NEAR_FACE, NEAR_M = (0.3, 0.56), (0.5, 0.85)
+FAR_FACE, FAR_M, FAR_SHARE = (0.19, 0.3), (0.8, 1.6), 0.25
 
 
 def place_camera(skeleton: Skeleton, palms: Array, width: int, height: int, rng: Rng) -> Camera:
-    """A camera in front of a seated person, face and shoulders filling the picture.
+    """A camera in front of a seated person, who fills the picture or sits farther away.
 
     palms: (N, 3) where the performing hands go; the picture is moved, then widened, until most
     of them are inside. Hands stay large, and may be cut at the edge.
     """
     eyes = (skeleton.head("eye.R") + skeleton.head("eye.L")) / 2
     face = eyes + np.array([0, 0, -0.03], np.float32)
-    face_share = float(np.exp(rng.uniform(np.log(0.3), np.log(0.56))))
-    distance = rng.uniform(0.5, 0.85)
+    far = rng.random() < FAR_SHARE
+    face_share = float(np.exp(rng.uniform(*np.log(FAR_FACE if far else NEAR_FACE))))
+    distance = rng.uniform(*(FAR_M if far else NEAR_M))
     nearest = float(max((face[1] - palms[:, 1]).max(), 0)) if len(palms) else 0.0
     distance = max(distance, nearest + rng.uniform(0.16, 0.3))
     half = FACE_M / face_share / 2

@@ -26,6 +26,8 @@ POSE_NOISE, DIRECTION_NOISE, THUMB_NOISE = 0.02, 0.05, 0.05
 # Standard deviations of a habit: of the place in body units (out, up, near), of the turn in
 # radians, of a path's bend in body units; and the share of performances with a rhythm of their own.
 HABIT_SHIFT, HABIT_TURN, HABIT_BEND, HABIT_RHYTHM = (0.07, 0.07, 0.03), 0.18, 0.04, 0.35
+# Some keep the hand still before and after the stroke: their share, and seconds longer a hold.
+HABIT_PAUSE, PAUSE_S = 0.25, (0.2, 1.0)
 RHYTHMS = ("even", "early", "late")
 TOUCH, FREE = 0.4, 0.6  # from here to there in front of the body a hand touches it ever less
 
@@ -35,13 +37,15 @@ class Habit:
     """How somebody performs this once, beyond what the style says, the same in every pose.
 
     shift: body units (3,). turn: rotation (3, 3) of the hand. bend: of every stroke's path, body
-    units (3,). rhythm: of every stroke, "" for what the style says.
+    units (3,). rhythm: of every stroke, "" for what the style says. pause: how much longer every
+    hold of a gesture takes, seconds.
     """
 
     shift: Array
     turn: Array
     bend: Array
     rhythm: str
+    pause: float
 
     def pose(self, pose: Array) -> Array:
         """A pose vector as this person strikes it. A hand that touches the body stays there."""
@@ -57,7 +61,8 @@ def draw_habit(rng: Rng) -> Habit:
     turn = about(rng.normal(0, 1, 3), rng.normal(0, HABIT_TURN))
     rhythm = RHYTHMS[int(rng.integers(0, len(RHYTHMS)))] if rng.random() < HABIT_RHYTHM else ""
     shift, bend = rng.normal(0, 1, 3) * HABIT_SHIFT, rng.normal(0, HABIT_BEND, 3)
-    return Habit(shift.astype(np.float32), turn, bend.astype(np.float32), rhythm)
+    pause = rng.uniform(*PAUSE_S) if rng.random() < HABIT_PAUSE else 0.0
+    return Habit(shift.astype(np.float32), turn, bend.astype(np.float32), rhythm, pause)
 
 
 def perform(
@@ -72,6 +77,8 @@ def perform(
     segments: list[Segment] = []
     for phase in phases:
         seconds = rng.uniform(*phase.time)
+        if phase.kind == "hold" and not background:
+            seconds += habit.pause
         target = _target(phase, here, home, habit, rng)
         through = [habit.pose(draw_pose(pose, rng)) for pose in phase.through]
         body = _body(phase, body, rng)
@@ -96,7 +103,7 @@ def perform(
     _scale(segments, size)
     event = None
     strokes = [s for s in segments if s.kind == "stroke"]
-    if strokes and not background:
+    if strokes:
         event = strokes[0].start + style.event * (strokes[0].end - strokes[0].start)
     return Performance(segments, hand, style.hands, event)
 
