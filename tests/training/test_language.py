@@ -185,8 +185,8 @@ def test_some_hold_a_gesture_longer_than_the_style_says_but_nobody_holds_backgro
     assert longest(background=True)[0] < 0.31
 
 
-def test_background_has_no_event():
-    style = load_gestures()["Doing other things"].styles[0]
+def test_background_has_no_event(wave):
+    style = load_gesture(wave()).styles[0]  # has a stroke, as background may
     rng = np.random.default_rng(0)
     rest = draw_pose(resting_poses()[0], rng)
     assert perform(style, "R", rng, 0.0, rest, background=True).event is None

@@ -103,7 +103,7 @@ def perform(
     _scale(segments, size)
     event = None
     strokes = [s for s in segments if s.kind == "stroke"]
-    if strokes:
+    if strokes and not background:
         event = strokes[0].start + style.event * (strokes[0].end - strokes[0].start)
     return Performance(segments, hand, style.hands, event)
 
