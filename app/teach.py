@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from app.teach_list import BACKGROUND, Choice, activity, choices, missing, named, newest, sentence
+from app.teach_list import BACKGROUND, Choice, asked, choices, missing, named, newest, sentence
 from app.teach_requests import Clip, Delete, Image, Keep, Learn, Move, Request, Span, Undo, held
 from models.card import ModelCard
 from online_tsm.recordings import LONGEST_LABEL, Recording, RecordingError
@@ -73,11 +73,7 @@ class Session:
     @property
     def task(self) -> str:
         """What to do now, or when the red light is on."""
-        if self.background:
-            return activity(self.number - 1).capitalize()
-        if self.step == "countdown":
-            return "Rest your hand. At the red light: the gesture once"
-        return "The gesture once, then the hand back to rest"
+        return asked(self.background, self.number - 1, waiting=self.step == "countdown")
 
     @property
     def replayed_s(self) -> float:

@@ -12,6 +12,10 @@ from online_tsm.recordings import Recording, is_background, safe_label
 Kind = Literal["new", "background", "gesture"]
 
 WANTED = 5  # recordings of a gesture: docs/teach.md shows what fewer and more give
+# How a gesture's recordings differ, over and over: what was shown only near is not known far away
+# (docs/teach.md). training/rendered_users.py does the same.
+WAYS = ("rest your hand", "sit farther away", "come nearer, do it faster",
+        "farther away, to one side", "come nearer, do it slower")
 BACKGROUND_WANTED = 4  # one of each activity
 BACKGROUND = "background"  # the folder of it
 ACTIVITIES = ("sit still and look at the screen", "talk, and move your hands as you do then",
@@ -59,8 +63,22 @@ def advice(choice: Choice) -> str:
     if choice.count == 0:
         return "Five recordings, each with the gesture once, and the hand at rest before and after."
     if choice.count < choice.wanted:
-        return "The next one a little different: nearer, further, faster, slower."
+        return f"The next one: {way(choice.count)}. So it is known near and far."
     return "Enough to learn from; more, in other light and clothes, make it steadier."
+
+
+def way(count: int) -> str:
+    """How to sit and what to change in the recording of a gesture after `count` others."""
+    return WAYS[count % len(WAYS)]
+
+
+def asked(background: bool, count: int, *, waiting: bool) -> str:
+    """What to do in the recording after `count` others, or while `waiting` for it."""
+    if background:
+        return activity(count).capitalize()
+    if waiting:
+        return f"{sentence(way(count))} At the red light: the gesture once"
+    return "The gesture once, then the hand back to rest"
 
 
 def activity(count: int) -> str:

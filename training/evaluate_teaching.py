@@ -216,7 +216,7 @@ def render(args: argparse.Namespace) -> list[str]:
         "teach": Amounts(args.new, args.known, args.background),
         "test": Amounts(args.tests, args.tests_known, args.background)}
     render_users(args.users, cache_folder(args.cache), cast_of(args.split, args.people), rooms,
-                 seed=args.seed, device=args.device, told=print)
+                 seed=args.seed, device=args.device, own_ways=args.own_ways, told=print)
     return [f"{len(args.people)} users in {args.users}"]
 
 
@@ -237,6 +237,8 @@ def _parser() -> argparse.ArgumentParser:
             ("--tests-known", 3, "clips of each known gesture in the test room"),
             ("--device", 0, "EGL device number")):
         renders.add_argument(flag, type=int, default=default, help=told)
+    renders.add_argument("--own-ways", action="store_true",
+                         help="known gestures in styles that no network was trained on")
     renders.add_argument("--cache", type=Path, help="folder of assets and baked people")
     renders.set_defaults(run=render)
     scores = commands.add_parser("score", help="teach and judge")

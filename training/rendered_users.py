@@ -1,6 +1,8 @@
 """Rendered people as users: each sits in one room to teach and in another one to be judged.
 
-A user has habits: one style and one hand for each gesture, in both rooms.
+A user has habits: one style and one hand for each gesture, in both rooms. Room, light and webcam of
+a sitting stay; before the camera the user sits a little elsewhere in each clip. To teach they
+sit near and far in turn, as the guided session asks (app/teach_list.py); else as chance has it.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ from training.synthesis.plan import CLIPS_A_SHARD
 from training.synthesis.shards import shard_path, write_shard
 
 TAUGHT_FOLDER = Path(__file__).parent / "gestures_taught"
-Job = tuple[int, tuple[Gesture, Style, str]]  # a seed; gesture, style and hand
+# A seed; gesture, style and hand; whether the user sits far away, None: as chance has it.
+Job = tuple[int, tuple[Gesture, Style, str], bool | None]
+SITS_FAR = (False, True, False, True, False)  # in the recordings of a gesture, over and over
 Room = Literal["teach", "test"]
 ROOMS: tuple[Room, Room] = ("teach", "test")
 
@@ -54,15 +58,18 @@ def new_gestures(folder: Path = TAUGHT_FOLDER) -> dict[str, Gesture]:
 
 def render_users(out: Path, cache: Path, users: list[Person], amounts: dict[Room, Amounts], *,
                  seed: int = 0, device: int = 0,
-                 told: Callable[[str], None] = lambda _: None) -> None:
-    """Renders what `out` lacks: `out`/USER/ROOM/shard-*.npz. Raises SynthesisError."""
+                 own_ways: bool = False, told: Callable[[str], None] = lambda _: None) -> None:
+    """Renders what `out` lacks: `out`/USER/ROOM/shard-*.npz. Raises SynthesisError.
+
+    `own_ways`: users perform known gestures in styles that no network was trained on.
+    """
     ensure_baked(cache, tuple(users))
     new, known = new_gestures(), load_gestures()
     studio: Studio | None = None
     for user in users:
         for room in ROOMS:
             jobs = performances(user, room, amounts[room], new=new, known=known,
-                                seed=seed)
+                                seed=seed, own_ways=own_ways)
             for number, first in enumerate(range(0, len(jobs), CLIPS_A_SHARD)):
                 path = shard_path(out / user.name / room, number)
                 if path.exists():
@@ -71,8 +78,8 @@ def render_users(out: Path, cache: Path, users: list[Person], amounts: dict[Room
                 path.parent.mkdir(parents=True, exist_ok=True)
                 setting = _seed(seed, user.name, room)
                 clips: list[Clip] = [
-                    studio.clip(user, [performed], clip_seed, setting=setting)
-                    for clip_seed, performed in jobs[first:first + CLIPS_A_SHARD]]
+                    studio.clip(user, [performed], clip_seed, setting=setting, far=far)
+                    for clip_seed, performed, far in jobs[first:first + CLIPS_A_SHARD]]
                 write_shard(path, clips)
                 told(f"{user.name} {room}: {first + len(clips)} of {len(jobs)} clips")
 
@@ -88,25 +95,40 @@ def cast_of(split: str, numbers: list[int]) -> list[Person]:
 
 
 def performances(user: Person, room: Room, amounts: Amounts, *,
-                 new: dict[str, Gesture], known: dict[str, Gesture], seed: int) -> list[Job]:
-    """What the user performs in a room, in order: a clip's seed, and gesture, style and hand.
+                 new: dict[str, Gesture], known: dict[str, Gesture], seed: int,
+                 own_ways: bool = False) -> list[Job]:
+    """What the user performs in a room, in order.
 
-    Of background every style comes in turn; a gesture keeps the user's own style.
+    Of background every style comes in turn; a gesture keeps the user's own style, with `own_ways`
+    a held-out one where the network knows the gesture.
     """
     jobs = []
     every = {**new, **known}
     for label, gesture in sorted(every.items()):
         habit = np.random.default_rng(_seed(seed, user.name, label))
-        own = choose(habit, gesture, every, user.split)
+        _, style, hand = choose(habit, gesture, every, user.split)
+        if own_ways and label in known and not gesture.background:
+            source = every[gesture.mirror] if hand == "L" else gesture
+            style = _held_out(source, habit)
         count = (amounts.background if gesture.background
                  else amounts.new if label in new else amounts.known)
         for number in range(count):
-            style = own[1]
+            far = SITS_FAR[number % len(SITS_FAR)] if room == "teach" else None
             if gesture.background:
                 turn = number + (len(gesture.styles) // 2 if room == "test" else 0)
-                style = gesture.styles[turn % len(gesture.styles)]
-            jobs.append((_seed(seed, user.name, label, room, number), (own[0], style, own[2])))
+                style, far = gesture.styles[turn % len(gesture.styles)], None
+            clip_seed = _seed(seed, user.name, label, room, number)
+            jobs.append((clip_seed, (gesture, style, hand), far))
     return jobs
+
+
+def _held_out(gesture: Gesture, rng: np.random.Generator) -> Style:
+    """One of the styles that are kept from training."""
+    styles = [style for style in gesture.styles if style.held_out]
+    if not styles:
+        raise SynthesisError(f"the gesture {gesture.label!r} has no style with `held_out: true`, "
+                             "so a user has no own way of it")
+    return styles[int(rng.integers(len(styles)))]
 
 
 def _seed(*parts: object) -> int:

@@ -85,6 +85,19 @@ def test_background_is_longer_and_names_its_activities(user: User) -> None:
     assert tasks == [task.lower() for task in ACTIVITIES[:3]]
 
 
+def test_from_recording_to_recording_it_asks_for_near_and_far(user: User) -> None:
+    for count, place in enumerate(("rest your hand", "farther", "nearer", "farther", "nearer")):
+        user.session.listed(recorded("Thumb Up", count))
+        while user.session.chosen.label != "Thumb Up":
+            user.press("down")
+        if count:
+            assert place in advice(user.session.chosen)
+        user.press("enter")
+        assert place in user.session.task.lower()
+        assert "the gesture once" in user.session.task
+        user.press("esc")
+
+
 def test_arrows_move_the_stroke_and_show_its_frames(user: User) -> None:
     clip = reviewed(user).clip
     start, end = user.session.stroke

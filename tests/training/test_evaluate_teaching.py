@@ -10,6 +10,7 @@ import pytest
 from toy_recordings import write_model
 from toy_shards import LABELS, write_shard
 
+from app.teach_list import way
 from models.card import ModelCard
 from training import evaluate_teaching, teach_views
 
@@ -49,7 +50,6 @@ def test_an_empty_folder_is_a_sentence(tmp_path: Path, toy_card: ModelCard,
 
 
 def test_a_user_keeps_their_habits_in_both_rooms() -> None:
-    pytest.importorskip("moderngl")
     from training.rendered_users import Amounts, cast_of, new_gestures, performances
     from training.synthesis.language import load_gestures
     user, new, known = cast_of("heldout", [3])[0], new_gestures(), load_gestures()
@@ -58,10 +58,36 @@ def test_a_user_keeps_their_habits_in_both_rooms() -> None:
     rooms = [performances(user, room, Amounts(2, 1, 4), new=new, known=known, seed=0)
              for room in ("teach", "test")]
     assert len(rooms[0]) == 5 * 2 + 25 + 2 * 4
-    habits = [{gesture.label: (style.name, hand) for _, (gesture, style, hand) in jobs
+    habits = [{gesture.label: (style.name, hand) for _, (gesture, style, hand), _ in jobs
                if not gesture.background} for jobs in rooms]
     assert habits[0] == habits[1]
-    assert not {seed for seed, _ in rooms[0]} & {seed for seed, _ in rooms[1]}
+    assert not {seed for seed, *_ in rooms[0]} & {seed for seed, *_ in rooms[1]}
+
+
+def test_a_user_sits_near_and_far_in_turn_as_the_session_asks() -> None:
+    from training.rendered_users import Amounts, cast_of, new_gestures, performances
+    teach, test = (performances(cast_of("heldout", [3])[0], room, Amounts(6, 6, 6),
+                                new=new_gestures(), known={}, seed=0)
+                   for room in ("teach", "test"))
+    asked = ["farther" in way(number) for number in range(6)]
+    assert [far for _, (gesture, _, _), far in teach if gesture.label == "Knock"] == asked
+    assert {far for *_, far in test} == {None}
+
+
+def test_own_ways_are_styles_that_no_network_saw() -> None:
+    from training.rendered_users import Amounts, cast_of, new_gestures, performances
+    from training.synthesis.language import load_gestures
+    user, new, known = cast_of("train", [3])[0], new_gestures(), load_gestures()
+    usual, own = ([(gesture, style) for _, (gesture, style, _), _ in performances(
+        user, "teach", Amounts(1, 1, 9), new=new, known=known, seed=0, own_ways=own_ways)]
+        for own_ways in (False, True))
+    shipped = [place for place, (gesture, _) in enumerate(own)
+               if gesture.label in known and not gesture.background]
+    assert len(shipped) == 25
+    assert all(own[place][1].held_out for place in shipped)
+    assert not any(usual[place][1].held_out for place in shipped)
+    rest = set(range(len(own))) - set(shipped)
+    assert [own[place] for place in rest] == [usual[place] for place in rest]
 
 
 def test_gestures_to_be_taught_are_none_that_the_network_knows() -> None:

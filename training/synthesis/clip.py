@@ -100,13 +100,16 @@ class Studio:
         gestures: list[tuple[Gesture, Style, str]],
         seed: int,
         rate_fps: float | None = None,
+        *,
         setting: int | None = None,
+        far: bool | None = None,
     ) -> Clip:
         """Render one clip: the gestures one after the other, idle time around them.
 
         gestures: with each its style and performing hand ("L" or "R"). rate_fps: frames a second
-        instead of the rate the camera would have. setting: seed of camera, light and room, which
-        the clips of one sitting share.
+        instead of the rate the camera would have. setting: seed of webcam, light and room, which
+        the clips of one sitting share; where the person sits before the camera is each clip's
+        own. far: whether they sit farther away than most, instead of by chance.
         """
         rng = np.random.default_rng(seed)
         own = np.random.default_rng(person.seed + 7)
@@ -124,8 +127,9 @@ class Studio:
             figure, performances, rest, manner, times=times, shutter=camera_kind.shutter_s
         )
         watched = watched_palms(performances, palms, times)
-        camera = place_camera(figure.skeleton, watched, self.width, self.height, stage)
-        room = rooms.backdrop(stage, person.split, self.width, self.height, self.cache)
+        size = self.width, self.height
+        camera = place_camera(figure.skeleton, watched, *size, rng, far=far)
+        room = rooms.backdrop(stage, person.split, *size, self.cache)
         self.renderer.set_backdrop(room)
         self.renderer.set_scene(camera, webcam.draw_light(stage))
         self.renderer.set_poses(matrices)

@@ -14,15 +14,25 @@ NEAR_FACE, NEAR_M = (0.3, 0.56), (0.5, 0.85)
 FAR_FACE, FAR_M, FAR_SHARE = (0.19, 0.3), (0.8, 1.6), 0.25
 
 
-def place_camera(skeleton: Skeleton, palms: Array, width: int, height: int, rng: Rng) -> Camera:
+def place_camera(
+    skeleton: Skeleton,
+    palms: Array,
+    width: int,
+    height: int,
+    rng: Rng,
+    *,
+    far: bool | None = None,
+) -> Camera:
     """A camera in front of a seated person, who fills the picture or sits farther away.
 
     palms: (N, 3) where the performing hands go; the picture is moved, then widened, until most
-    of them are inside. Hands stay large, and may be cut at the edge.
+    of them are inside. Hands stay large, and may be cut at the edge. far: which of the two,
+    instead of by chance.
     """
     eyes = (skeleton.head("eye.R") + skeleton.head("eye.L")) / 2
     face = eyes + np.array([0, 0, -0.03], np.float32)
-    far = rng.random() < FAR_SHARE
+    by_chance = rng.random() < FAR_SHARE
+    far = by_chance if far is None else far
     face_share = float(np.exp(rng.uniform(*np.log(FAR_FACE if far else NEAR_FACE))))
     distance = rng.uniform(*(FAR_M if far else NEAR_M))
     nearest = float(max((face[1] - palms[:, 1]).max(), 0)) if len(palms) else 0.0
