@@ -11,24 +11,19 @@ five new gestures, and of the known gestures that the model gets wrong in the te
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
 from models.card import ModelCard
 from models.checkpoints import DEFAULT_MODEL, load_model, resolve
 from models.network import OnlineNetwork
-from online_tsm.graphs import write_atomically
 from training.data import read_shards
 from training.events_file import DataError
-from training.plots import plot_curves
 from training.replay import Replay
 from training.synthesis.assets import SynthesisError, cache_folder
 from training.teach import USER_ERRORS, WORKERS, find_replay
@@ -37,33 +32,15 @@ from training.teach_judge import background_events, cases_of, judge
 from training.teach_learn import Head
 from training.teach_run import head_at, learn, widened_card
 from training.teach_views import VIEWS, Body, Memory, Played, play
+from training.teaching_scores import Clips, Score, write_scores
 
 AMOUNTS = (1, 3, 5, 10)  # recordings of a gesture
 
 
-@dataclass(frozen=True)
-class Score:
-    """One user, one number of recordings. Shares of clips answered rightly in the test room: of
-    the `new` gestures, of the `known` ones before and after, and of the known ones that were
-    taught because the model got them wrong (`own`; -1 where there were none). `found`: the share of
-    known gestures that fire as events. `false`: events a minute on background."""
-
-    user: str
-    recordings: int
-    new: float
-    known_before: float
-    known: float
-    own_before: float
-    own: float
-    found_before: float
-    found: float
-    false_before: float
-    false: float
-
-
 def score_user(folder: Path, network: OnlineNetwork, card: ModelCard, replay: Replay | None, *,
                amounts: Sequence[int] = AMOUNTS, seed: int = 0, views: int = VIEWS) -> list[Score]:
-    """One user's scores, a row for each number of recordings that there are. Raises DataError."""
+    """One user's scores, a row for each number of recordings that there are of any gesture; one
+    with fewer is taught with all of its own. Raises DataError."""
     teach, test = (_lessons(folder / room, card, found=room == "teach")
                    for room in ("teach", "test"))
     wide = widened_card(card, teach)
@@ -90,8 +67,9 @@ def score_user(folder: Path, network: OnlineNetwork, card: ModelCard, replay: Re
         new = [not lesson.background and not is_known
                for is_known, lesson in zip(known, test, strict=True)]
         scores.append(Score(
-            folder.name, amount, _share(after, test, new), _share(before, test, known),
-            _share(after, test, known), _share(before, test, own), _share(after, test, own),
+            folder.name, amount, tuple(sorted(wrong)), _right(after, test, new),
+            _right(before, test, known), _right(after, test, known),
+            _right(before, test, own), _right(after, test, own),
             _found(test, played, old, card, known=card.labels),
             _found(test, played, head, wide, known=card.labels),
             _false(test, played, old, card), _false(test, played, head, wide)))
@@ -120,7 +98,7 @@ def _lessons(folder: Path, card: ModelCard, *, found: bool) -> list[Lesson]:
 
 
 def _wrong(lessons: Sequence[Lesson], head: Head, card: ModelCard, body: Body) -> set[str]:
-    """The labels that the model gets wrong in the teaching room: what a user would teach."""
+    """The labels of which the model gets a recording wrong: what a user would teach."""
     played = [play(lesson, card, body) for lesson in lessons]
     answers = _answers(lessons, played, head, card)
     return {lesson.label for lesson, answer in zip(lessons, answers, strict=True)
@@ -133,63 +111,28 @@ def _answers(lessons: Sequence[Lesson], played: Sequence[Played], head: Head, ca
             for lesson, one in zip(lessons, played, strict=True)]
 
 
-def _share(answers: Sequence[str], lessons: Sequence[Lesson], chosen: Sequence[bool]) -> float:
-    right = [answer == lesson.label for answer, lesson, one
-             in zip(answers, lessons, chosen, strict=True) if one]
-    return float(np.mean(right)) if right else -1.0
+def _right(answers: Sequence[str], lessons: Sequence[Lesson], chosen: Sequence[bool]) -> Clips:
+    return tuple(answer == lesson.label for answer, lesson, one
+                 in zip(answers, lessons, chosen, strict=True) if one)
 
 
 def _found(lessons: Sequence[Lesson], played: Sequence[Played], head: Head, card: ModelCard, *,
-           known: Sequence[str]) -> float:
-    """The share of known gestures, those that the card leaves out aside, that fire an event."""
+           known: Sequence[str]) -> Clips:
+    """Which known gestures, those that the card leaves out aside, fire an event."""
     judged = [judge(lesson, one, head, card) for lesson, one in zip(lessons, played, strict=True)
               if not lesson.background and lesson.label in known
               and lesson.label not in card.smoothing.disabled]
-    found = [any(event.label == one.lesson.label for event in case.found)
-             for one, case in zip(judged, cases_of(judged, card), strict=True)]
-    return float(np.mean(found)) if found else -1.0
+    return tuple(any(event.label == one.lesson.label for event in case.found)
+                 for one, case in zip(judged, cases_of(judged, card), strict=True))
 
 
 def _false(lessons: Sequence[Lesson], played: Sequence[Played], head: Head, card: ModelCard
-           ) -> float:
+           ) -> tuple[float, float]:
+    """Events on background, and its minutes."""
     judged = [judge(lesson, one, head, card) for lesson, one in zip(lessons, played, strict=True)
               if lesson.background]
     events, minutes = background_events(judged, card)
-    return len(events) / max(minutes, 1e-6)
-
-
-def write_scores(out: Path, scores: Sequence[Score], model: str) -> list[str]:
-    """teaching.json, teaching.txt and teaching.png in `out`; the lines of the table."""
-    lines = [f"model {model}, {len({one.user for one in scores})} rendered users; shares of clips "
-             "in another room than the one of the recordings", "",
-             "recordings  new gestures  known: before  after  known and taught: before  after  "
-             "known, as events: before  after  false events/min: before  after"]
-    curves: dict[str, tuple[list[float], list[float]]] = {
-        "new gestures": ([], []), "known, without teaching": ([], []), "known": ([], []),
-        "known and taught, without teaching": ([], []), "known and taught": ([], [])}
-    for amount in sorted({one.recordings for one in scores}):
-        rows = [one for one in scores if one.recordings == amount]
-        values = [_mean([getattr(one, name) for one in rows]) for name in (
-            "new", "known_before", "known", "own_before", "own", "found_before", "found",
-            "false_before", "false")]
-        widths = (12, 14, 6, 24, 6, 24, 6, 24, 6)
-        lines.append(f"{amount:10} " + " ".join(
-            f"{value:{width}.2f}" for value, width in zip(values, widths, strict=True)))
-        for (x, y), value in zip(curves.values(), values, strict=False):
-            x.append(amount)
-            y.append(value)
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / "teaching.json",
-                     json.dumps([asdict(one) for one in scores], indent=1).encode())
-    write_atomically(out / "teaching.txt", "\n".join([*lines, ""]).encode())
-    plot_curves(out / "teaching.png", {"share of clips answered rightly in another room": curves},
-                "recordings of each gesture")
-    return lines
-
-
-def _mean(values: Sequence[float]) -> float:
-    """Over the users who have a value."""
-    return float(np.mean([value for value in values if value >= 0] or [np.nan]))
+    return float(len(events)), minutes
 
 
 def score(args: argparse.Namespace) -> list[str]:
@@ -216,7 +159,8 @@ def render(args: argparse.Namespace) -> list[str]:
         "teach": Amounts(args.new, args.known, args.background),
         "test": Amounts(args.tests, args.tests_known, args.background)}
     render_users(args.users, cache_folder(args.cache), cast_of(args.split, args.people), rooms,
-                 seed=args.seed, device=args.device, own_ways=args.own_ways, told=print)
+                 seed=args.seed, device=args.device, own_ways=args.own_ways, draft=args.draft,
+                 told=print)
     return [f"{len(args.people)} users in {args.users}"]
 
 
@@ -239,6 +183,8 @@ def _parser() -> argparse.ArgumentParser:
         renders.add_argument(flag, type=int, default=default, help=told)
     renders.add_argument("--own-ways", action="store_true",
                          help="known gestures in styles that no network was trained on")
+    renders.add_argument("--draft", action="store_true",
+                         help="half as long: 8 frames a second, less idle time, rougher blur")
     renders.add_argument("--cache", type=Path, help="folder of assets and baked people")
     renders.set_defaults(run=render)
     scores = commands.add_parser("score", help="teach and judge")

@@ -13,14 +13,18 @@ from numpy.typing import NDArray
 Curves = Mapping[str, tuple[Sequence[float], Sequence[float]]]  # name: (x, y)
 
 
-def plot_curves(path: Path, panels: Mapping[str, Curves], x_label: str) -> None:
-    """One panel above the other, each with its named curves."""
+def plot_curves(path: Path, panels: Mapping[str, Curves], x_label: str,
+                ranges: Curves | None = None) -> None:
+    """One panel above the other, each with its named curves; `ranges`: from where to where a
+    curve's values may be (low, high), by the same name."""
     figure = Figure(figsize=(8, 2.6 * len(panels)), layout="constrained")
     FigureCanvasAgg(figure)
     for number, (title, curves) in enumerate(panels.items(), 1):
         axes = figure.add_subplot(len(panels), 1, number)
         for name, (x, y) in curves.items():
-            axes.plot(x, y, label=name, marker="." if len(x) < 40 else "", linewidth=1)
+            line, = axes.plot(x, y, label=name, marker="." if len(x) < 40 else "", linewidth=1)
+            if ranges:
+                axes.vlines(x, *ranges[name], colors=line.get_color(), alpha=0.4, linewidth=3)
         axes.set_title(title, fontsize=10)
         axes.grid(alpha=0.3)
         if curves:
