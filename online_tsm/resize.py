@@ -1,19 +1,22 @@
-"""Resizing without rounding, in about half of Pillow's time: two products with banded matrices of
-weights, since the filters are separable.
+"""Resizing without rounding, in less than half of Pillow's time: two products with banded matrices
+of weights, since the filters are separable.
 
 Camera and network sizes mostly stand in a simple ratio, such as 480 to 96 rows or 720 to 96. Then
 every few rows of the result mix their rows of the frame alike, and OpenCV adds them up as they
-come, bytes to floats, many rows in one call. Otherwise, and for the columns, the products are
-taken in blocks: a block touches few pixels beside those that it needs, stays in the processor's
-cache, and is too small for a BLAS to start threads, which would wait for the next frame on a core
-of their own.
+come, bytes to floats, many rows in one call; of columns, too, every few are mixed alike, and one
+call makes them all. Otherwise the products are taken in blocks: a block touches few pixels beside
+those that it needs, stays in the processor's cache, and is too small for a BLAS to start threads,
+which would wait for the next frame on a core of their own.
+
+Colours stay side by side until the picture is small: to part them before would write all of a
+frame's floats once more. So the weights of columns are there once a colour, with zeros between.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -22,7 +25,9 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Weights = NDArray[np.float64]
-BLOCK_MACS = 250_000  # of one product; OpenBLAS keeps to one thread below 262,144
+ROW_MACS = 250_000  # of one product; OpenBLAS keeps to one thread below 262,144
+COLUMN_MACS = 120_000  # smaller blocks multiply fewer zeros, but are more calls
+GROUPS_MACS = 70_000  # of a row in groups that are alike; with more, blocks multiply fewer zeros
 MAX_PERIOD = 16  # rows of the result, after which the weights repeat
 LEAST_RUN = 8  # rows in a run on average: with fewer, a product is no slower
 NOTHING = 1e-9  # a weight that is 0 but for rounding
@@ -37,6 +42,14 @@ class _Block(NamedTuple):
     low: int
     high: int
     weights: Floats
+
+
+class _Product(NamedTuple):
+    """`made` becomes `of` times `weights`: parts of buffers [h, ..., pixels of all colours]."""
+
+    of: Floats
+    weights: Floats
+    made: Floats
 
 
 class _Run(NamedTuple):
@@ -65,18 +78,16 @@ class Resize:
         used = np.flatnonzero(columns.any(axis=0))
         self._first, self._end = int(used[0]), int(used[-1]) + 1
         kept = self._end - self._first
-        self._columns = [  # a transpose is laid out anew once, and not in every product
-            block._replace(weights=np.ascontiguousarray(block.weights.T))
-            for block in _blocks(columns[:, self._first:self._end], channels * size[0])]
         rows = weights(top, bottom, size[0], height)
         self._squeezed = np.zeros((size[0], kept, *source[2:]), np.float32)  # nothing that is NaN
         self._runs = [(run, self._squeezed[run.first::run.every][:run.number])
                       for run in _runs(rows)]
-        self._rows = [] if self._runs else _blocks(rows, kept * channels)
+        self._rows = [] if self._runs else _blocks(rows, kept * channels, ROW_MACS)
         most = max((block.high - block.low for block in self._rows), default=0)
         self._part = np.empty((most, kept, *source[2:]), np.float32)
-        self._planes = np.empty((channels, size[0], kept), np.float32)
-        self._result = np.empty((channels, *size), np.float32)
+        self._small = np.empty((*size, *source[2:]), np.float32)
+        self._planes = np.empty((channels, *size), np.float32)
+        self._columns = _products(columns[:, self._first:self._end], self._squeezed, self._small)
 
     def __call__(self, image: Pixels) -> Floats:
         """Grey levels float32 [height, width] or [height, width, 3]: a view of a buffer that the
@@ -89,12 +100,12 @@ class Resize:
             np.copyto(part, image[block.low:block.high, self._first:self._end])
             np.matmul(block.weights, part.reshape(len(part), -1),
                       out=flat[block.first:block.last])
-        cv2.split(self._squeezed, list(self._planes))
-        high, wide = (a.reshape(-1, a.shape[2]) for a in (self._planes, self._result))
-        for block in self._columns:
-            np.matmul(high[:, block.low:block.high], block.weights,
-                      out=wide[:, block.first:block.last])
-        return self._result[0] if len(self.source) == 2 else self._result.transpose(1, 2, 0)
+        for product in self._columns:
+            np.matmul(product.of, product.weights, out=product.made)
+        if self._small.ndim == 2:
+            return self._small
+        cv2.split(self._small, list(self._planes))
+        return self._planes.transpose(1, 2, 0)
 
     def _add_up(self, image: Pixels) -> None:
         """The rows, run by run: each further input moves the mean so far by its share."""
@@ -156,8 +167,32 @@ def _length(alike: NDArray[np.bool_], first: int, every: int) -> int:
     return 1 + (len(following) if following.all() else int(following.argmin()))
 
 
-def _blocks(weights: Weights, others: int) -> list[_Block]:
-    """A banded matrix [n, length] cut into blocks, each multiplied with `others` columns."""
+def _products(weights: Weights, wide: Floats, small: Floats) -> list[_Product]:
+    """What makes `small` [h, n] or [h, n, 3] of `wide`, whose rows are `length` pixels long, by a
+    banded matrix [n, length]: one product of many small ones where groups of columns are alike."""
+    n, length = weights.shape
+    height, channels = len(wide), math.prod(wide.shape[2:])
+    groups = math.gcd(n, length)
+    group = weights[:n // groups, :length // groups]
+    if (groups * group.size * channels ** 2 <= GROUPS_MACS
+            and np.abs(weights - np.kron(np.eye(groups), group)).max() < ALIKE):
+        return [_Product(wide.reshape(height, groups, -1), _by_colour(group, channels),
+                         small.reshape(height, groups, -1))]
+    flat, out = wide.reshape(height, -1), small.reshape(height, -1)
+    return [_Product(flat[:, block.low * channels:block.high * channels],
+                     _by_colour(block.weights, channels),
+                     out[:, block.first * channels:block.last * channels])
+            for block in _blocks(weights, height * channels ** 2, COLUMN_MACS)]
+
+
+def _by_colour(weights: NDArray[Any], channels: int) -> Floats:
+    """Weights [n, length] as a matrix [length * channels, n * channels] for pixels of colours."""
+    return np.ascontiguousarray(np.kron(weights.T, np.eye(channels)), np.float32)
+
+
+def _blocks(weights: Weights, others: int, macs: int) -> list[_Block]:
+    """A banded matrix [n, length] cut into blocks, each multiplied with `others` columns in at most
+    `macs` multiplications, or else of a single output."""
     n = len(weights)
     step = n
     while True:
@@ -168,6 +203,6 @@ def _blocks(weights: Weights, others: int) -> list[_Block]:
             low, high = int(used[0]), int(used[-1]) + 1
             part = np.ascontiguousarray(weights[first:last, low:high], np.float32)
             blocks.append(_Block(first, last, low, high, part))
-        if step == 1 or max(block.weights.size for block in blocks) * others <= BLOCK_MACS:
+        if step == 1 or max(block.weights.size for block in blocks) * others <= macs:
             return blocks
         step -= 1 + step // 16

@@ -93,6 +93,7 @@ def test_rows_in_a_simple_ratio_are_added_up_in_few_calls(size, kept, runs, weig
     resize = Resize(image.shape, (0, 0, size[1], size[0]), kept, weights)
     edges = 0 if weights is area else 4  # where a triangle is cut off, outputs are mixed otherwise
     assert runs <= len(resize._runs) <= (runs + edges if runs else 0)
+    assert (len(resize._columns) == 1) == (runs > 0 and weights is area)
     exact = (weights(0, size[1], kept[1], size[1])
              @ (weights(0, size[0], kept[0], size[0]) @ image.reshape(size[0], -1)).reshape(
                  kept[0], size[1], 3))
@@ -106,8 +107,8 @@ def test_no_product_of_the_resize_is_large_enough_to_start_threads():
         kept = resize._squeezed[0].size
         assert all(block.weights.size * kept <= 262_144 or block.last - block.first == 1
                    for block in resize._rows)
-        assert all(block.weights.size * 3 * 224 <= 262_144 or block.last - block.first == 1
-                   for block in resize._columns)
+        assert all(product.weights.size * product.of.shape[-2] <= 262_144
+                   or product.made.shape[-1] == 3 for product in resize._columns)
 
 
 def test_shorter_side_of_other_cards():
