@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import openvino
+from numpy.typing import NDArray
 from openvino.preprocess import PrePostProcessor
 
 from models.card import ModelCard
@@ -87,8 +88,10 @@ class OpenVinoEngine:
         self._shapes = state_shapes(_ports(model.inputs), _ports(model.outputs), card, file)
         self._fixed_batch = any(port.partial_shape[0].is_static for port in model.inputs)
         self.shifted_blocks = len(self._shapes)
-        self._zeros = zeros([_tensor(np.zeros((1, *shape), np.float32)) for shape in
-                             map(_channels_last, self._shapes)])
+        # As its layers pass them on: to turn states into float32 and back costs time in each step.
+        self._stored = openvino.Type.bf16 if self._hint == "bf16" else openvino.Type.f32
+        self._zeros = zeros([self._tensor(np.zeros((1, *_channels_last(shape)), np.float32))
+                             for shape in self._shapes])
         self._compiled: dict[int, _Compiled] = {}
 
     def open_state(self) -> State:
@@ -105,7 +108,7 @@ class OpenVinoEngine:
         if n not in self._compiled:
             self._compiled[n] = self._compile(n)
         model, pool, kept = self._compiled[n]
-        before, after = together(states, _array, _tensor), pool.take()
+        before, after = together(states, _array, self._tensor), pool.take()
         # Those that `together` made are gone after the pass, and a stream has one first frame.
         lasting = before is states[0].set.place and states[0] is not self._zeros
         pair = (id(before), id(after.place)) if lasting else NO_PAIR
@@ -138,19 +141,26 @@ class OpenVinoEngine:
         return _Compiled(compiled, Pool(lambda: self._new_set(n)), {})
 
     def _with_its_layout(self, model: Any) -> Any:
-        """The model with its states laid out as its convolutions compute: channels last. Else each
-        step would turn every state round twice."""
+        """The model with its states as its layers compute: in their type, and planes with channels
+        last. Else each step would turn every state round twice."""
         wrapped = PrePostProcessor(model)
         for place, shape in enumerate(self._shapes, start=1):
-            if len(shape) == PLANES:
-                for port in (wrapped.input(place), wrapped.output(place)):
+            for port in (wrapped.input(place), wrapped.output(place)):
+                port.tensor().set_element_type(self._stored)
+                if len(shape) == PLANES:
                     port.tensor().set_layout(openvino.Layout("NHWC"))
                     port.model().set_layout(openvino.Layout("NCHW"))
         return wrapped.build()
 
     def _new_set(self, n: int) -> Tensors:
-        return [openvino.Tensor(openvino.Type.f32, [n, *_channels_last(shape)])
+        return [openvino.Tensor(self._stored, [n, *_channels_last(shape)])
                 for shape in self._shapes]
+
+    def _tensor(self, array: NDArray[Any]) -> Any:
+        """A copy of zeros, or of what `_array` gave: NumPy knows no bf16 and sees bits of it."""
+        tensor = openvino.Tensor(self._stored, array.shape)
+        tensor.data[:] = array
+        return tensor
 
 
 def _bind(request: Any, before: Tensors, after: Tensors) -> _Bound:
@@ -172,11 +182,6 @@ def _read(graph: Path | bytes) -> Any:
         name = "the exported graph" if isinstance(graph, bytes) else str(graph)
         raise EngineError(f"OpenVINO {openvino.__version__} cannot open {name}: "
                           f"{_last_line(error)}") from error
-
-
-def _tensor(array: Array) -> Any:
-    """A copy of an array."""
-    return openvino.Tensor(array)
 
 
 def _array(tensor: Any) -> Array:

@@ -143,16 +143,31 @@ def test_a_steady_stream_uses_its_state_tensors_again(model):
     assert len(engine._compiled[1].kept) <= 9  # one a pair of sets, and the spare one
 
 
-@needs_openvino
-def test_bf16_by_request_is_near(model, network):
+@pytest.fixture(scope="module")
+def in_bf16(model):
     try:
-        engine = open_engine(model, "openvino", precision="bf16")
+        return open_engine(model, "openvino", precision="bf16")
     except EngineError as error:
-        pytest.skip(str(error))
+        return pytest.skip(str(error))
+
+
+@needs_openvino
+def test_bf16_by_request_is_near(model, in_bf16):
     clip = frames(8)
     exact = run(OnnxEngine(open_session(model), CARD, "tiny.onnx"), clip)
-    difference = np.abs(run(engine, clip) - exact).max()
+    difference = np.abs(run(in_bf16, clip) - exact).max()
     assert 1e-4 < difference < 0.25 * np.abs(exact).max()
+
+
+@needs_openvino
+def test_in_bf16_states_take_half_the_bytes_and_join_a_batch(in_bf16):
+    clips = frames(2, 2)
+    states = [in_bf16.step(clip[:1], [in_bf16.open_state()])[1][0] for clip in clips]
+    assert states[0].set.place[0].byte_size == 2 * states[0].set.place[0].size
+    logits, _ = in_bf16.step(clips[:, 1].copy(), states)
+    alone = np.array([run(in_bf16, clip)[1] for clip in clips])
+    without = np.array([run(in_bf16, clip[1:])[0] for clip in clips])
+    assert np.abs(logits - alone).max() < np.abs(without - alone).max() / 5
 
 
 @needs_openvino
