@@ -1,4 +1,4 @@
-"""Resizing without rounding, in less than half of Pillow's time: two products with banded matrices
+"""Resizing without rounding, in about half of Pillow's time or less: two products with banded matrices
 of weights, since the filters are separable.
 
 Camera and network sizes mostly stand in a simple ratio, such as 480 to 96 rows or 720 to 96. Then
