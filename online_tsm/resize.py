@@ -1,5 +1,5 @@
-"""Resizing without rounding, in about half of Pillow's time or less: two products with banded matrices
-of weights, since the filters are separable.
+"""Resizing without rounding, in about half of Pillow's time or less: two products with banded
+matrices of weights, since the filters are separable.
 
 Camera and network sizes mostly stand in a simple ratio, such as 480 to 96 rows or 720 to 96. Then
 every few rows of the result mix their rows of the frame alike, and OpenCV adds them up as they
