@@ -15,7 +15,7 @@ from torch.nn import functional
 STEPS = 240
 EACH = 8  # frames of each gesture in a step, of the user's as of the replayed: so no class is
 QUIET_SHARE = 0.35  # likelier than another by its mere number; this share more is background
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 6e-3
 WARMUP_STEPS = 20
 PULL = 0.05  # towards the start, for each unit of squared distance a row
 DISTIL = 2.0  # weight of saying what the old head said to replayed frames
