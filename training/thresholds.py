@@ -3,8 +3,9 @@
     python -m training.thresholds --model M.safetensors --shards HELD_OUT --out M2.safetensors
 
 Only rendered streams of held-out people may be used. Each of them is judged by what the others fit;
-classes whose precision does not hold there are disabled: they can be switched on again. Then all
-people together fit the thresholds of the other classes.
+classes whose precision does not hold there get the highest threshold that does as well, and are
+disabled if it does not hold then: they can be switched on again. Then all people together fit the
+thresholds of the other classes.
 """
 
 from __future__ import annotations
@@ -37,16 +38,19 @@ Counts = dict[str, tuple[int, int, int]]  # by label: found, invented, missed
 Tried = dict[float, list[Counts]]  # by threshold, recording by recording
 
 
-def fitted(recordings: Sequence[Recording], card: ModelCard) -> ModelCard:
+def fitted(recordings: Sequence[Recording], card: ModelCard, careful: Sequence[str] = ()
+           ) -> ModelCard:
     """The card with the thresholds that give each class its best F1 on these recordings, of those
     that hold its precision, if any does.
 
-    Of thresholds that do equally well, or differ by what one event makes, the middle one is taken.
+    Of thresholds that do equally well, or differ by what one event makes, the middle one is taken,
+    and the highest one for the classes of `careful`.
     """
-    return _best(_tried(recordings, card), range(len(recordings)), card)
+    return _best(_tried(recordings, card), range(len(recordings)), card, careful)
 
 
-def crossed(recordings: Sequence[Recording], card: ModelCard) -> list[StreamCase]:
+def crossed(recordings: Sequence[Recording], card: ModelCard, careful: Sequence[str] = ()
+            ) -> list[StreamCase]:
     """Every recording, judged with thresholds that all other people fitted. Raises DataError."""
     people = sorted({recording.person for recording in recordings})
     if len(people) < 2:
@@ -56,7 +60,7 @@ def crossed(recordings: Sequence[Recording], card: ModelCard) -> list[StreamCase
     for person in people:
         others = [i for i, r in enumerate(recordings) if r.person != person]
         cases += cases_of([r for r in recordings if r.person == person],
-                          _best(tried, others, card))
+                          _best(tried, others, card, careful))
     return cases
 
 
@@ -73,7 +77,8 @@ def _tried(recordings: Sequence[Recording], card: ModelCard) -> Tried:
     return tried
 
 
-def _best(tried: Tried, numbers: Sequence[int], card: ModelCard) -> ModelCard:
+def _best(tried: Tried, numbers: Sequence[int], card: ModelCard, careful: Sequence[str]
+          ) -> ModelCard:
     """The card with the thresholds that do best on the recordings of these numbers."""
     best = {}
     for label in card.labels:
@@ -87,7 +92,7 @@ def _best(tried: Tried, numbers: Sequence[int], card: ModelCard) -> ModelCard:
         holding, f1 = max(marks.values())
         least = f1 - 1 / (right + missed)  # one event more or less is chance
         top = [rise for rise in GRID if marks[rise][0] == holding and marks[rise][1] >= least]
-        best[label] = top[len(top) // 2]
+        best[label] = top[-1] if label in careful else top[len(top) // 2]
     return with_thresholds(card, best)
 
 
@@ -135,10 +140,11 @@ def fit(model: str, shards: Path, out: Path, most: int | None) -> list[str]:
     check_labels(clips, card)
     recordings = [record(clip, engine, padded=True, allow=("all",))
                   for clip in tqdm(clips, unit="stream", leave=False)]
-    disabled = unreliable(crossed(recordings, card), card)
+    careful = unreliable(crossed(recordings, card), card)
+    disabled = unreliable(crossed(recordings, card, careful), card)
     card = card.replace(smoothing={"disabled": disabled})
-    figures = stream_figures(crossed(recordings, card))
-    new = fitted(recordings, card)
+    figures = stream_figures(crossed(recordings, card, careful))
+    new = fitted(recordings, card, careful)
     told = {"figures": as_json(figures), "how": (
         f"{len(recordings)} rendered streams of held-out people, each with thresholds that the "
         "others fitted; together they chose the classes that are on")}

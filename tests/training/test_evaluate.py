@@ -152,6 +152,10 @@ def test_one_event_does_not_drive_a_threshold_to_the_edge(toy_card: ModelCard) -
                  for wrong in ([once], often))
     assert 0.5 < one < 0.8
     assert many >= 0.9
+    careful = fitted([*true, once], toy_card, ["left"]).smoothing.thresholds["left"]
+    assert careful > one
+    others = fitted([*true, once], toy_card, ["stop"]).smoothing.thresholds["left"]
+    assert others == one
 
 
 def test_thresholds_part_true_from_false_and_unreliable_classes_go(toy_card: ModelCard) -> None:
@@ -177,6 +181,15 @@ def test_thresholds_part_true_from_false_and_unreliable_classes_go(toy_card: Mod
     assert unreliable(crossed(recordings, toy_card), toy_card) == ["stop"]
     with pytest.raises(DataError, match="two people"):
         crossed([r for r in recordings if r.person == "p1"], toy_card)
+
+
+def test_careful_classes_are_judged_by_the_highest_threshold_that_does_as_well(
+        toy_card: ModelCard) -> None:
+    true = [logits_recording(f"p{n}", "left", "left", 5) for n in range(12)]
+    recordings = [*true, logits_recording("p0", "", "left", 3)]
+    assert class_counts(crossed(recordings, toy_card))["left"] == (12, 1, 0)
+    assert class_counts(crossed(recordings, toy_card, ["stop"]))["left"] == (12, 1, 0)
+    assert class_counts(crossed(recordings, toy_card, ["left"]))["left"] == (12, 0, 0)
 
 
 def test_nobody_is_judged_by_a_threshold_that_they_helped_to_fit(toy_card: ModelCard) -> None:
