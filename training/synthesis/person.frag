@@ -1,87 +1,17 @@
 #version 330
-// A lamp, light from the room and from the screen, and soft shadows of hands and forearms, which
-// are taken as four capsules.
-in vec3 world;
-in vec3 world_normal;
+// The texture in the light that the vertices were given, as a camera answers to it.
 in vec3 texel;
-in float arm;
+in vec3 light;
+in vec3 mirror;
 uniform sampler2DArray textures;
-uniform vec3 eye;
-uniform vec3 lamp_direction;
-uniform vec3 lamp_colour;
-uniform vec3 room_colour;
-uniform vec3 screen_colour;
-uniform vec3 tints[7];
-uniform float shine;
-uniform float shadow_strength;
-uniform vec4 capsule_start[4];  // xyz and radius
-uniform vec4 capsule_end[4];    // xyz and owner: 1 right arm, 2 left arm
-uniform int capsules;           // how many are in use
-uniform float exposure;
 out vec4 colour;
-
-// Distance of the ray from p along d to the segment a-b; returns (distance, way along the ray).
-vec2 ray_to_segment(vec3 p, vec3 d, vec3 a, vec3 b) {
-    vec3 u = b - a;
-    vec3 w = p - a;
-    float uu = dot(u, u), ud = dot(u, d), uw = dot(u, w), dw = dot(d, w);
-    float t = clamp((uw - ud * dw) / max(uu - ud * ud, 1e-6), 0.0, 1.0);
-    float s = max(dot(a + t * u - p, d), 0.0);
-    return vec2(length(p + s * d - a - t * u), s);
-}
-
-float lit_share(vec3 p, float own) {
-    float share = 1.0;
-    for (int i = 0; i < capsules; ++i) {
-        vec2 hit = ray_to_segment(p, lamp_direction, capsule_start[i].xyz, capsule_end[i].xyz);
-        float r = capsule_start[i].w;
-        float soft = r * 0.4 + hit.y * 0.18;
-        float hidden = 1.0 - smoothstep(r - soft * 0.5, r + soft, hit.x);
-        share *= 1.0 - hidden * step(0.01, hit.y) * step(0.5, abs(capsule_end[i].w - own));
-    }
-    return share;
-}
-
-float open_share(vec3 p, vec3 n, float own) {
-    float share = 1.0;
-    for (int i = 0; i < capsules; ++i) {
-        vec3 a = capsule_start[i].xyz, u = capsule_end[i].xyz - a;
-        float t = clamp(dot(p - a, u) / max(dot(u, u), 1e-6), 0.0, 1.0);
-        vec3 to = a + t * u - p;
-        float far = length(to), r = capsule_start[i].w;
-        float solid = clamp(r * r / (far * far), 0.0, 1.0) * step(0.5, abs(capsule_end[i].w - own));
-        share *= 1.0 - 0.75 * solid * clamp(0.3 + dot(n, to) / max(far, 1e-4), 0.0, 1.0);
-    }
-    return share;
-}
 
 void main() {
     vec4 base = texture(textures, texel);
     int layer = int(texel.z + 0.5);
     float least = layer == 2 ? 0.45 : layer == 0 ? 0.0 : 0.3;
     if (base.a < least) discard;
-    vec3 n = normalize(world_normal);
-    vec3 v = normalize(eye - world);
-    if (dot(n, v) < 0.0) n = -n;
-    float own = floor(arm + 0.5);
-    float lambert = dot(n, lamp_direction);
-    // Skin scatters light around the edge of the shade, and its shade is redder.
-    float wrap = layer == 0 ? 0.28 : 0.1;
-    float lit = max((lambert + wrap) / (1.0 + wrap), 0.0);
-    float shadow = mix(1.0, lit_share(world, own), shadow_strength);
-    float open = mix(1.0, open_share(world, n, own), shadow_strength);
-    float up = 0.5 + 0.5 * n.z;
-    float facing = max(dot(n, v), 0.0);
-    vec3 room = room_colour * (0.55 + 0.45 * up) * (0.66 + 0.34 * facing) * open;
-    float near = 0.35 / (0.12 + dot(eye - world, eye - world));
-    vec3 light = room + lamp_colour * lit * shadow + screen_colour * facing * near;
-    vec3 albedo = base.rgb * base.rgb * tints[layer];  // textures are stored gamma 2
-    if (layer == 0) light *= mix(vec3(1.06, 0.97, 0.94), vec3(1.0), clamp(lit * shadow, 0.0, 1.0));
-    vec3 h = normalize(lamp_direction + v);
-    float gloss = layer == 0 ? shine : layer == 3 ? 0.5 : layer == 2 ? shine * 0.8 : shine * 0.1;
-    float sharp = layer == 3 ? 80.0 : 16.0;
-    vec3 q = albedo * light + lamp_colour * pow(max(dot(n, h), 0.0), sharp) * gloss * shadow * 0.25;
-    q *= exposure;
+    vec3 q = base.rgb * base.rgb * light + mirror;  // textures are stored gamma 2
     q = q * (1.0 + q / 9.0) / (1.0 + q);
     colour = vec4(sqrt(q), 1.0);
 }
