@@ -10,6 +10,7 @@ from pathlib import Path
 
 from training.events_file import DataError
 from training.recipe import SourceOptions, read_recipe
+from training.synthesis.language import GESTURES_FOLDER
 from training.synthesis.plan import CLIPS_A_SHARD
 
 SET_FILE = "set.json"  # what training.synthesize writes into the folder of a set
@@ -59,4 +60,6 @@ def _rendered(source: SourceOptions) -> str:
                  f"--split {told['split']}"]
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} does not say how its set was rendered ({error!r})") from error
+    if told.get("folder", GESTURES_FOLDER.name) != GESTURES_FOLDER.name:
+        words.append(f"--gestures training/{told['folder']}")
     return " ".join([*words, *(["--draft"] if told.get("draft") else [])])

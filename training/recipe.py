@@ -82,6 +82,7 @@ class Recipe:
     train: tuple[SourceOptions, ...]
     held_out: tuple[SourceOptions, ...]
     card: dict[str, Any] = field(default_factory=dict)
+    auxiliary: tuple[str, ...] = ()  # labels beside the card's, learnt in training alone
     initial: str | None = None  # a checkpoint to start from: ImageNet in torchvision's layout
     seed: int = 0
     sequence: SequenceOptions = field(default_factory=SequenceOptions)
@@ -151,6 +152,11 @@ def card_of(recipe: Recipe) -> ModelCard:
         raise RecipeError(f"recipe: {error}") from error
     if not card.background:
         raise RecipeError("recipe: card: background must name at least one label, for idle time")
+    both = set(card.labels) & set(recipe.auxiliary)
+    if both or len(set(recipe.auxiliary)) < len(recipe.auxiliary):
+        named = sorted(both) or recipe.auxiliary
+        raise RecipeError(f"recipe: auxiliary names {named[0]!r} twice, or a label of the card; an "
+                          "auxiliary label stands once, and beside the card's")
     if card.shift.direction != "past":
         raise RecipeError("recipe: card: shift: direction must be 'past'; a stream has no future")
     return card

@@ -19,19 +19,11 @@ from training.synthesis.assets import SynthesisError
 from training.synthesis.bake import ensure_baked
 from training.synthesis.cast import Person, people
 from training.synthesis.clip import Clip, Studio, choose
-from training.synthesis.language import (
-    COMMON_FILE,
-    GESTURES_FOLDER,
-    Gesture,
-    Style,
-    load_gesture,
-    load_gestures,
-    resting_poses,
-)
+from training.synthesis.language import Gesture, Style, load_gestures, resting_poses
 from training.synthesis.plan import CLIPS_A_SHARD
 from training.synthesis.shards import shard_path, write_shard
 
-TAUGHT_FOLDER = Path(__file__).parent / "gestures_taught"
+TAUGHT_FOLDER = Path(__file__).parent / "gestures_taught"  # that only teaching can bring
 # A seed; gesture, style and hand; whether the user sits far away, None: as chance has it.
 Job = tuple[int, tuple[Gesture, Style, str], bool | None]
 SITS_FAR = (False, True, False, True, False)  # in the recordings of a gesture, over and over
@@ -49,13 +41,6 @@ class Amounts:
     background: int
 
 
-def new_gestures(folder: Path = TAUGHT_FOLDER) -> dict[str, Gesture]:
-    """The gestures that only teaching can bring, by label. Raises SynthesisError."""
-    paths = [path for path in sorted(folder.glob("*.yaml")) if path.name != COMMON_FILE]
-    gestures = [load_gesture(path, GESTURES_FOLDER / COMMON_FILE) for path in paths]
-    return {gesture.label: gesture for gesture in gestures}
-
-
 def render_users(out: Path, cache: Path, users: list[Person], amounts: dict[Room, Amounts], *,
                  seed: int = 0, device: int = 0, own_ways: bool = False, draft: bool = False,
                  told: Callable[[str], None] = lambda _: None) -> None:
@@ -65,7 +50,7 @@ def render_users(out: Path, cache: Path, users: list[Person], amounts: dict[Room
     as in a draft of a training set, in half the time.
     """
     ensure_baked(cache, tuple(users))
-    new, known = new_gestures(), load_gestures()
+    new, known = load_gestures(TAUGHT_FOLDER), load_gestures()
     studio: Studio | None = None
     for user in users:
         for room in ROOMS:

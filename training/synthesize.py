@@ -20,8 +20,8 @@ from training.synthesis.assets import SynthesisError, cache_folder, fetch_all
 from training.synthesis.bake import ensure_baked
 from training.synthesis.cast import SPLITS, people
 from training.synthesis.language import (
-    COMMON_FILE,
     GESTURES_FOLDER,
+    common_of,
     load_gesture,
     load_gestures,
     resting_poses,
@@ -119,8 +119,7 @@ def _preview(flags: argparse.Namespace, cache: Path) -> None:
     from training.synthesis import sheets
     from training.synthesis.clip import Studio
 
-    beside = flags.file.parent / COMMON_FILE
-    gesture = load_gesture(flags.file, beside if beside.exists() else None)
+    gesture = load_gesture(flags.file, common_of(flags.file.parent))
     cast = people("train")
     if flags.person >= len(cast):
         raise SynthesisError(f"--person {flags.person}: the cast has people 0 to {len(cast) - 1}.")

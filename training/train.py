@@ -31,8 +31,8 @@ def clips_of(sources: Sequence[SourceOptions], labels: Sequence[str]) -> list[Cl
     for clip in clips:
         unknown = [label for label in clip.labels if label not in labels]
         if unknown:
-            raise DataError(f"{clip.name} is labelled {unknown[0]!r}, which is no label of the "
-                            f"card; its labels are {', '.join(labels)}")
+            raise DataError(f"{clip.name} is labelled {unknown[0]!r}, which the recipe does not "
+                            f"know; its labels are {', '.join(labels)}")
     return clips
 
 
@@ -42,7 +42,8 @@ def train(recipe: Recipe, most_steps: int | None = None) -> bool:
     stopped = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.append(True))
-    clips, held_out = (clips_of(part, card.labels) for part in (recipe.train, recipe.held_out))
+    clips = clips_of(recipe.train, (*card.labels, *recipe.auxiliary))
+    held_out = clips_of(recipe.held_out, card.labels)
     both = {clip.person for clip in clips} & {clip.person for clip in held_out} - {""}
     if both:
         log.warning("people who are trained on are held out, too, so what is held out says little: "

@@ -22,10 +22,11 @@ from models.build import build_network
 from models.checkpoints import load_initial_weights, save_model
 from models.network import OnlineNetwork
 from models.weight_files import head_of
+from training.auxiliary import loss_with_auxiliary, narrowed, widen
 from training.data import Clip
 from training.distributed import from_first, open_group, share_batch_norms, total
 from training.frozen import FrozenFront, StillNorms
-from training.loss import Losses, sequence_loss
+from training.loss import Losses
 from training.made_by import commit
 from training.plots import plot_curves
 from training.progress import Average, Log, StateError, load_state, save_state
@@ -37,7 +38,8 @@ log = logging.getLogger(__name__)
 
 LOG_COLUMNS = ("step", "views", "loss", "frames", "sequences", "rate", "views_per_s")
 VALIDATION_COLUMNS = ("step", "views", "top1", "top3", "alarms", "loss")
-FIXED = ("card", "seed", "sequence", "loss", "optimiser")  # may not change in mid-training
+# May not change in mid-training:
+FIXED = ("card", "auxiliary", "seed", "sequence", "loss", "optimiser")
 TIMED_STEPS = 3
 
 
@@ -72,19 +74,20 @@ class Trainer:
         state = load_state(self.out / "state.pt")
         if state is None and recipe.initial:
             load_initial_weights(self.network, Path(recipe.initial), self.card.labels)
+        widen(self.network, self.card, len(recipe.auxiliary))
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.world > 1:
             share_batch_norms(self.network)
-        _add_dropout(self.network, self.card.architecture, recipe.optimiser.dropout)
         self.average = Average(self.network, recipe.optimiser.ema)
+        _add_dropout(self.network, self.card.architecture, recipe.optimiser.dropout)
         self.optimiser = torch.optim.AdamW(_groups(self.network, self.card.architecture, recipe),
                                            betas=(0.9, 0.99))
         self.step, self.best, self.bf16 = 0, Best(), False
         self.front: FrozenFront | None = None
         if state is not None:
             self._take_up(state)
-        self.idle = self.card.labels.index(self.card.background[0])
-        self.samples = Samples(train, self.card, recipe.sequence, recipe.augment, recipe.seed)
+        wide = self.card.replace(labels=(*self.card.labels, *recipe.auxiliary))
+        self.samples = Samples(train, wide, recipe.sequence, recipe.augment, recipe.seed)
         cases = make_cases(held_out, self.card, recipe.sequence, recipe.run.validation_clips,
                            recipe.seed)
         self.cases = cases[self.rank::self.world]
@@ -144,7 +147,7 @@ class Trainer:
             group["lr"] = options.learning_rate * group["factor"] * self._rate()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             logits = self._forward(model, batch.inputs)
-        losses = sequence_loss(logits.float(), batch, self.idle, self.recipe.loss, total)
+        losses = loss_with_auxiliary(logits.float(), batch, self.card, self.recipe.loss, total)
         self.optimiser.zero_grad()
         (losses.own * self.world).backward()  # type: ignore[no-untyped-call]  # DDP takes the mean of the gradients
         nn.utils.clip_grad_norm_(self.network.parameters(), options.clip_norm)
@@ -224,7 +227,8 @@ class Trainer:
         bar.set_postfix_str(f"loss {self.log.rows[-1]['loss']}, held out {held_out}")
 
     def _validate(self) -> None:
-        sums = tally(self.average.network, self.cases, self.card, self.bf16)
+        network = narrowed(self.average.network, self.card)
+        sums = tally(network, self.cases, self.card, self.bf16)
         found = scores(total(sums.to(self.device).float()))
         better = found.top1 > self.best.top1
         if better:
@@ -249,7 +253,7 @@ class Trainer:
         measured = {"held out in training": {**dataclasses.asdict(found), "how": (
             "windows that end with the gesture; chooses when to stop, so it flatters")}}
         provenance = ". ".join(part for part in (self.card.provenance.rstrip("."), told) if part)
-        save_model(self.average.network,
+        save_model(narrowed(self.average.network, self.card),
                    self.card.replace(provenance=provenance,
                                      measured={**self.card.measured, **measured}),
                    self.out / name)

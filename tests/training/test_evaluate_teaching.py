@@ -14,7 +14,7 @@ from toy_shards import LABELS, write_shard
 from app.teach_list import way
 from models.card import ModelCard
 from training import evaluate_teaching, rendered_users, teach_views
-from training.rendered_users import Amounts, cast_of, new_gestures, performances
+from training.rendered_users import TAUGHT_FOLDER, Amounts, cast_of, performances
 from training.synthesis.cast import Person
 from training.synthesis.clip import Clip
 from training.synthesis.language import Gesture, Style, load_gestures
@@ -96,7 +96,7 @@ def test_an_empty_folder_is_a_sentence(tmp_path: Path, toy_card: ModelCard,
 
 
 def test_a_user_keeps_their_habits_in_both_rooms(known: dict[str, Gesture]) -> None:
-    user, new = cast_of("heldout", [3])[0], new_gestures()
+    user, new = cast_of("heldout", [3])[0], load_gestures(TAUGHT_FOLDER)
     assert set(new) == {"Beckon", "Double Wave", "Drawing a Circle", "Knock", "Zigzag"}
     assert not set(new) & set(known)
     rooms = [performances(user, room, Amounts(2, 1, 4), new=new, known=known, seed=0)
@@ -110,7 +110,7 @@ def test_a_user_keeps_their_habits_in_both_rooms(known: dict[str, Gesture]) -> N
 
 def test_a_user_sits_near_and_far_in_turn_as_the_session_asks() -> None:
     teach, test = (performances(cast_of("heldout", [3])[0], room, Amounts(6, 6, 6),
-                                new=new_gestures(), known={}, seed=0)
+                                new=load_gestures(TAUGHT_FOLDER), known={}, seed=0)
                    for room in ("teach", "test"))
     asked = ["farther" in way(number) for number in range(6)]
     assert [far for _, (gesture, _, _), far in teach if gesture.label == "Knock"] == asked
@@ -118,7 +118,7 @@ def test_a_user_sits_near_and_far_in_turn_as_the_session_asks() -> None:
 
 
 def test_own_ways_are_styles_that_no_network_saw(known: dict[str, Gesture]) -> None:
-    user, new = cast_of("train", [3])[0], new_gestures()
+    user, new = cast_of("train", [3])[0], load_gestures(TAUGHT_FOLDER)
     usual, own = ([(gesture, style) for _, (gesture, style, _), _ in performances(
         user, "teach", Amounts(1, 1, 9), new=new, known=known, seed=0, own_ways=own_ways)]
         for own_ways in (False, True))

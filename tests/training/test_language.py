@@ -80,6 +80,7 @@ def test_left_and_right_name_each_other():
         ("    phases:", "    event: 2\n    phases:", 6, "'event' must be from 0 to 1"),
         ("    phases:", "    held_out: maybe\n    phases:", 6, "true or false"),
         ("- stroke", "- hold", 5, "has no stroke"),
+        ("label: Wave", "label: Wave\nlabel: Wove", 2, "a second time; line 1"),
     ],
 )
 def test_a_mistake_is_named_with_file_and_line(wave, old, new, line, said):

@@ -17,7 +17,7 @@ from training.synthesis.assets import SynthesisError
 from training.synthesis.bake import ensure_baked
 from training.synthesis.cast import Person, people
 from training.synthesis.clip import Studio
-from training.synthesis.language import load_gestures, resting_poses
+from training.synthesis.language import common_of, load_gestures, resting_poses
 from training.synthesis.plan import CLIPS_A_SHARD, shard_count, shard_jobs, shard_size
 from training.synthesis.shards import shard_path, write_shard
 
@@ -116,6 +116,7 @@ def claim(out: Path, order: Order) -> None:
         "seed": order.seed,
         "split": order.split,
         "gestures": _digest(Path(order.gestures)),
+        "folder": Path(order.gestures).name,
         "clips": order.clips,
         "draft": order.draft,
     }
@@ -151,6 +152,6 @@ def _read_set(path: Path) -> dict[str, Any]:
 def _digest(folder: Path) -> str:
     """A fingerprint of all gesture files: a set is made by one choreography."""
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.yaml")):
+    for path in sorted({*folder.glob("*.yaml"), common_of(folder)}):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]

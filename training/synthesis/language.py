@@ -149,7 +149,7 @@ def load_gestures(folder: Path = GESTURES_FOLDER) -> dict[str, Gesture]:
     for path in sorted(folder.glob("*.yaml")):
         if path.name == COMMON_FILE:
             continue
-        gesture = load_gesture(path, folder / COMMON_FILE)
+        gesture = load_gesture(path, common_of(folder))
         if gesture.label in out:
             raise SynthesisError(f"{path}: another file already has the label '{gesture.label}'.")
         out[gesture.label] = gesture
@@ -162,9 +162,15 @@ def load_gestures(folder: Path = GESTURES_FOLDER) -> dict[str, Gesture]:
     return dict(sorted(out.items()))
 
 
+def common_of(folder: Path) -> Path:
+    """The file with what the gestures of a folder share: their own, else the shipped one."""
+    own = folder / COMMON_FILE
+    return own if own.exists() else GESTURES_FOLDER / COMMON_FILE
+
+
 def resting_poses(folder: Path = GESTURES_FOLDER) -> tuple[Pose, ...]:
     """The poses of an idle hand, from the common file."""
-    poses = _read_common(folder / COMMON_FILE).poses
+    poses = _read_common(common_of(folder)).poses
     return tuple(poses[name] for name in RESTS)
 
 

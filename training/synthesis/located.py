@@ -44,6 +44,12 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> Located:
     out.path, out.line, out.lines = loader.path, node.start_mark.line + 1, {}
     for key_node, value_node in node.value:
         key = str(loader.construct_object(key_node, deep=True))
+        if key in out:
+            first, again = out.lines[key], key_node.start_mark.line + 1
+            raise SynthesisError(
+                f"{out.path}, line {again}: '{key}' stands here a second time; line {first} has it "
+                "already. Give one of the two another name, or delete it."
+            )
         out[key] = loader.construct_object(value_node, deep=True)
         out.lines[key] = key_node.start_mark.line + 1
     return out

@@ -26,6 +26,8 @@ POSE_NOISE, DIRECTION_NOISE, THUMB_NOISE = 0.02, 0.05, 0.05
 # Standard deviations of a habit: of the place in body units (out, up, near), of the turn in
 # radians, of a path's bend in body units; and the share of performances with a rhythm of their own.
 HABIT_SHIFT, HABIT_TURN, HABIT_BEND, HABIT_RHYTHM = (0.07, 0.07, 0.03), 0.18, 0.04, 0.35
+# Some are far from what a style says: their share, and the same deviations for them.
+WIDE_SHARE, WIDE_SHIFT, WIDE_TURN, WIDE_BEND = 0.35, (0.4, 0.3, 0.07), 0.3, 0.09
 # Some keep the hand still before and after the stroke: their share, and seconds longer a hold.
 HABIT_PAUSE, PAUSE_S = 0.25, (0.2, 1.0)
 RHYTHMS = ("even", "early", "late")
@@ -58,9 +60,11 @@ class Habit:
 
 
 def draw_habit(rng: Rng) -> Habit:
-    turn = about(rng.normal(0, 1, 3), rng.normal(0, HABIT_TURN))
+    wide = rng.random() < WIDE_SHARE
+    turn = about(rng.normal(0, 1, 3), rng.normal(0, WIDE_TURN if wide else HABIT_TURN))
     rhythm = RHYTHMS[int(rng.integers(0, len(RHYTHMS)))] if rng.random() < HABIT_RHYTHM else ""
-    shift, bend = rng.normal(0, 1, 3) * HABIT_SHIFT, rng.normal(0, HABIT_BEND, 3)
+    shift = rng.normal(0, 1, 3) * (WIDE_SHIFT if wide else HABIT_SHIFT)
+    bend = rng.normal(0, WIDE_BEND if wide else HABIT_BEND, 3)
     pause = rng.uniform(*PAUSE_S) if rng.random() < HABIT_PAUSE else 0.0
     return Habit(shift.astype(np.float32), turn, bend.astype(np.float32), rhythm, pause)
 

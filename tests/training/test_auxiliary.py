@@ -1,0 +1,79 @@
+"""Auxiliary gestures: learnt beside the card's labels, and not in what is published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from toy_shards import LABELS, toy_recipe, write_shard
+
+from models.build import build_network
+from models.card import ModelCard
+from models.checkpoints import load_model
+from training.auxiliary import loss_with_auxiliary, narrowed, widen
+from training.events_file import DataError
+from training.recipe import LossOptions, RecipeError, card_of, recipe_from_dict
+from training.samples import Batch
+from training.train import train
+
+PLAIN = LossOptions(label_smoothing=0)
+LEFT, STOP, NOTHING, NEW = 0, 2, 3, 4  # of the toy card's four labels, and one behind them
+
+
+def loss(asked: int, *, known: int, row: int, card: ModelCard) -> float:
+    """Of a clip that is `asked`; the best of the card's rows is `known`, of all rows `row`."""
+    logits = torch.zeros(1, 3, 5)
+    logits[..., known] = 20
+    logits[..., row] = 40
+    batch = Batch(torch.zeros(1, 3, 3, 2, 2), torch.full((1, 3), asked), torch.ones(1, 3))
+    return loss_with_auxiliary(logits, batch, card, PLAIN, lambda x: x).total
+
+
+def test_an_auxiliary_gesture_is_background_to_the_rows_that_stay(toy_card: ModelCard) -> None:
+    assert loss(NEW, known=NOTHING, row=NEW, card=toy_card) < 1e-3
+    assert loss(NEW, known=STOP, row=NEW, card=toy_card) > 5  # it is no known gesture
+    assert loss(NEW, known=NOTHING, row=NOTHING, card=toy_card) > 5  # and its own row says so
+    assert loss(LEFT, known=LEFT, row=LEFT, card=toy_card) < 1e-3
+    assert loss(LEFT, known=LEFT, row=NEW, card=toy_card) > 5
+
+
+def test_a_network_widened_and_narrowed_is_what_it_was(toy_card: ModelCard) -> None:
+    network = build_network(toy_card).eval()
+    clip = torch.rand(1, 3, 3, *toy_card.input_size)
+    before = network(clip)
+    widen(network, toy_card, 2)
+    wide = network(clip)
+    assert wide.shape[-1] == before.shape[-1] + 2
+    assert torch.equal(wide[..., :before.shape[-1]], before)
+    assert torch.equal(narrowed(network, toy_card)(clip), before)
+    assert network(clip).shape == wide.shape  # narrowed gives a copy
+
+
+def test_what_is_published_has_the_cards_labels_alone(shards: Path, tmp_path: Path) -> None:
+    recipe = toy_recipe(shards, out=str(tmp_path / "out"))
+    labels = [label for label in LABELS if label != "stop"]
+    recipe["card"]["labels"] = labels  # type: ignore[index]
+    recipe["auxiliary"] = ["stop"]
+    write_shard(tmp_path / "known", labels, person="heldout-0")
+    recipe["held_out"] = [{"path": str(tmp_path / "known")}]
+    train(recipe_from_dict(recipe), most_steps=4)
+    train(recipe_from_dict(recipe))  # what was saved is taken up
+    network, card = load_model(tmp_path / "out" / "best.safetensors")
+    assert list(card.labels) == labels
+    assert network(torch.rand(1, 2, 3, *card.input_size)).shape[-1] == len(labels)
+    state = torch.load(tmp_path / "out" / "state.pt", weights_only=True)
+    assert state["network"]["classifier.weight"].shape[0] == len(LABELS)
+
+
+def test_a_label_that_nothing_names_is_a_sentence(shards: Path, tmp_path: Path) -> None:
+    recipe = toy_recipe(shards, out=str(tmp_path / "out"))
+    recipe["card"]["labels"] = ["left", "right", "nothing"]  # type: ignore[index]
+    with pytest.raises(DataError, match="'stop', which the recipe does not know"):
+        train(recipe_from_dict(recipe))
+
+
+@pytest.mark.parametrize("named", [["stop"], ["wave", "wave"]])
+def test_an_auxiliary_label_stands_once(shards: Path, named: list[str]) -> None:
+    with pytest.raises(RecipeError, match="twice, or a label of the card"):
+        card_of(recipe_from_dict(toy_recipe(shards, auxiliary=named)))
