@@ -54,6 +54,17 @@ def test_all_27_labels_have_styles_to_train_on_and_one_held_out():
     ]
 
 
+def test_auxiliary_and_taught_gestures_are_others_and_mean_the_same_in_the_mirror():
+    known, auxiliary, taught = (
+        load_gestures(GESTURES_FOLDER.with_name(name))
+        for name in ("gestures", "gestures_auxiliary", "gestures_taught"))
+    assert len(auxiliary) >= 10
+    assert len(known.keys() | auxiliary.keys() | taught.keys()) == (
+        len(known) + len(auxiliary) + len(taught))
+    assert all(gesture.mirror == gesture.label for gesture in auxiliary.values())
+    assert not any(style.held_out for gesture in auxiliary.values() for style in gesture.styles)
+
+
 def test_left_and_right_name_each_other():
     gestures = load_gestures()
     assert gestures["Swiping Left"].mirror == "Swiping Right"
