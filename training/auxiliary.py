@@ -52,13 +52,13 @@ def loss_with_auxiliary(logits: Tensor, batch: Batch, card: ModelCard, options: 
     known, idle = len(card.labels), card.labels.index(card.background[0])
     other = card.labels.index(card.background[-1])
     places = torch.where(batch.places < known, batch.places, other)
-    own = sequence_loss(logits[..., :known], dataclasses.replace(batch, places=places), idle,
-                        options, total)
+    of_card = sequence_loss(logits[..., :known], dataclasses.replace(batch, places=places), idle,
+                            options, total)
     if logits.shape[2] == known:
-        return own
-    every = sequence_loss(logits, batch, idle, options, total)
-    return dataclasses.replace(own, own=(own.own + every.own) / 2,
-                               total=(own.total + every.total) / 2)
+        return of_card
+    of_all = sequence_loss(logits, batch, idle, options, total)
+    return dataclasses.replace(of_card, own=(of_card.own + of_all.own) / 2,
+                               total=(of_card.total + of_all.total) / 2)
 
 
 def _head(network: OnlineNetwork, card: ModelCard) -> nn.Linear:

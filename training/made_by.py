@@ -60,6 +60,8 @@ def _rendered(source: SourceOptions) -> str:
                  f"--split {told['split']}"]
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} does not say how its set was rendered ({error!r})") from error
-    if told.get("folder", GESTURES_FOLDER.name) != GESTURES_FOLDER.name:
-        words.append(f"--gestures training/{told['folder']}")
+    folder = told.get("folder", GESTURES_FOLDER.name)
+    if folder != GESTURES_FOLDER.name:
+        ours = GESTURES_FOLDER.with_name(folder).is_dir()
+        words.append(f"--gestures {f'training/{folder}' if ours else folder}")
     return " ".join([*words, *(["--draft"] if told.get("draft") else [])])

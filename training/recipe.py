@@ -154,7 +154,7 @@ def card_of(recipe: Recipe) -> ModelCard:
         raise RecipeError("recipe: card: background must name at least one label, for idle time")
     both = set(card.labels) & set(recipe.auxiliary)
     if both or len(set(recipe.auxiliary)) < len(recipe.auxiliary):
-        named = sorted(both) or recipe.auxiliary
+        named = sorted(both) or [n for n in recipe.auxiliary if recipe.auxiliary.count(n) > 1]
         raise RecipeError(f"recipe: auxiliary names {named[0]!r} twice, or a label of the card; an "
                           "auxiliary label stands once, and beside the card's")
     if card.shift.direction != "past":

@@ -23,16 +23,19 @@ from training.trainer import Trainer
 log = logging.getLogger(__name__)
 
 
-def clips_of(sources: Sequence[SourceOptions], labels: Sequence[str]) -> list[Clip]:
-    """The clips of all sources. Raises DataError, also for a label that the card lacks."""
+def clips_of(sources: Sequence[SourceOptions], labels: Sequence[str],
+             auxiliary: Sequence[str] = ()) -> list[Clip]:
+    """The clips of all sources. Raises DataError, also for a label that is neither one of the
+    card's `labels` nor an auxiliary one."""
     clips = [clip for source in sources
              for clip in open_clips(source.kind, Path(source.path),
                                     Path(source.table) if source.table else None)]
     for clip in clips:
-        unknown = [label for label in clip.labels if label not in labels]
+        unknown = [label for label in clip.labels if label not in (*labels, *auxiliary)]
         if unknown:
-            raise DataError(f"{clip.name} is labelled {unknown[0]!r}, which the recipe does not "
-                            f"know; its labels are {', '.join(labels)}")
+            raise DataError(f"{clip.name} is labelled {unknown[0]!r}, which is no label of the "
+                            "card (and auxiliary ones may stand in clips under `train` alone); "
+                            f"its labels are {', '.join(labels)}")
     return clips
 
 
@@ -42,7 +45,7 @@ def train(recipe: Recipe, most_steps: int | None = None) -> bool:
     stopped = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.append(True))
-    clips = clips_of(recipe.train, (*card.labels, *recipe.auxiliary))
+    clips = clips_of(recipe.train, card.labels, recipe.auxiliary)
     held_out = clips_of(recipe.held_out, card.labels)
     both = {clip.person for clip in clips} & {clip.person for clip in held_out} - {""}
     if both:

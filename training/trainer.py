@@ -240,20 +240,20 @@ class Trainer:
         self.validations.add(step=self.step, views=self.step * self.recipe.optimiser.batch,
                              top1=found.top1, top3=found.top3, alarms=found.alarms,
                              loss=found.loss)
-        self._publish("last.safetensors", found)
+        self._publish(network, "last.safetensors", found)
         if better:
-            self._publish("best.safetensors", found)
+            self._publish(network, "best.safetensors", found)
         self._draw()
 
-    def _publish(self, name: str, found: Scores) -> None:
-        """The averaged network with its card: what the demo runs."""
+    def _publish(self, network: OnlineNetwork, name: str, found: Scores) -> None:
+        """A network with its card: what the demo runs."""
         views = self.step * self.recipe.optimiser.batch
         code = f" of commit {commit()}" if commit() else ""
         told = f"training.train{code}, seed {self.recipe.seed}, {views} sequences seen"
         measured = {"held out in training": {**dataclasses.asdict(found), "how": (
             "windows that end with the gesture; chooses when to stop, so it flatters")}}
         provenance = ". ".join(part for part in (self.card.provenance.rstrip("."), told) if part)
-        save_model(narrowed(self.average.network, self.card),
+        save_model(network,
                    self.card.replace(provenance=provenance,
                                      measured={**self.card.measured, **measured}),
                    self.out / name)
@@ -280,7 +280,8 @@ class Trainer:
             "optimiser": self.optimiser.state_dict(), "recipe": _fixed(self.recipe)})
 
     def _take_up(self, state: dict[str, Any]) -> None:
-        for key, value in json.loads(state["recipe"]).items():
+        said = {"auxiliary": [], **json.loads(state["recipe"])}  # older states know of none
+        for key, value in said.items():
             if value != json.loads(_fixed(self.recipe))[key]:
                 raise StateError(f"{self.out} holds a training with other settings under {key!r}; "
                                  "name another folder under `out:`, or set them back")

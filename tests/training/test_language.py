@@ -179,6 +179,27 @@ def test_a_habit_is_the_same_in_every_pose_and_leaves_a_hand_on_the_face_there()
         assert np.array_equal(habit.pose(touching), touching)
 
 
+def test_hands_that_meet_do_so_whatever_the_habit(wave):
+    both = WAVE.replace("    phases:", "    hands: both\n    phases:")
+    rest = draw_pose(resting_poses()[0], np.random.default_rng(1))
+
+    def place(text, seed):
+        style = load_gesture(wave(text)).styles[0]
+        part = perform(style, "R", np.random.default_rng(seed), 0.0, rest, background=False)
+        return part.segments[0].points[-1][AT]
+
+    ones = np.array([place(WAVE, seed) for seed in range(60)])
+    twos = np.array([place(both, seed) for seed in range(60)])
+    assert ones[:, 0].std() > 0.15
+    assert twos[:, 0].std() < 0.05
+    assert twos[:, 1].std() > 0.1
+
+
+def test_a_folder_without_gestures_is_a_sentence(tmp_path):
+    with pytest.raises(SynthesisError, match="holds no gesture files"):
+        load_gestures(tmp_path)
+
+
 def test_most_keep_to_the_style_and_some_are_far_from_it():
     habits = [draw_habit(np.random.default_rng(seed)) for seed in range(600)]
     away = np.array([np.linalg.norm(habit.shift) for habit in habits])

@@ -18,6 +18,7 @@ import yaml
 from toy_people import bake_toy_people
 
 from models.cache import VARIABLE
+from training.made_by import commands
 from training.synthesis import assets, farm, guide, paint, rooms, sample, webcam
 from training.synthesis.assets import SynthesisError, cache_folder
 from training.synthesis.bake import baked_path
@@ -99,6 +100,18 @@ def test_a_folder_holds_one_set_and_a_longer_one_goes_on_with_it(tmp_path):
         claim(tmp_path, order(CLIPS_A_SHARD, seed=2))
     with pytest.raises(SynthesisError, match="another draft"):
         claim(tmp_path, dataclasses.replace(order(3 * CLIPS_A_SHARD), draft=True))
+
+
+def test_a_set_knows_its_gestures_however_their_folder_is_spelt(tmp_path):
+    folder = GESTURES_FOLDER.with_name("gestures_auxiliary")
+    spelt = GESTURES_FOLDER / ".." / folder.name
+    claim(tmp_path, Order(str(tmp_path), 4, 1, "train", str(folder), str(tmp_path), 0))
+    claim(tmp_path, Order(str(tmp_path), 4, 1, "train", str(spelt), str(tmp_path), 0))
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"{{out: o, train: [{{path: {tmp_path}}}], held_out: [{{kind: table}}]}}")
+    assert "--gestures training/gestures_auxiliary" in commands(recipe)[1]
+    with pytest.raises(SynthesisError, match="another gestures"):
+        claim(tmp_path, Order(str(tmp_path), 4, 1, "train", str(GESTURES_FOLDER), "", 0))
 
 
 def test_a_set_whose_description_was_cut_off_says_what_to_do(tmp_path):

@@ -116,7 +116,7 @@ def claim(out: Path, order: Order) -> None:
         "seed": order.seed,
         "split": order.split,
         "gestures": _digest(Path(order.gestures)),
-        "folder": Path(order.gestures).name,
+        "folder": Path(order.gestures).resolve().name,
         "clips": order.clips,
         "draft": order.draft,
     }
@@ -151,7 +151,7 @@ def _read_set(path: Path) -> dict[str, Any]:
 
 def _digest(folder: Path) -> str:
     """A fingerprint of all gesture files: a set is made by one choreography."""
-    digest = hashlib.sha256()
+    digest, folder = hashlib.sha256(), folder.resolve()
     for path in sorted({*folder.glob("*.yaml"), common_of(folder)}):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]

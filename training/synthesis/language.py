@@ -143,7 +143,7 @@ def load_gesture(path: Path, common: Path | None = None) -> Gesture:
 def load_gestures(folder: Path = GESTURES_FOLDER) -> dict[str, Gesture]:
     """All gesture files of a folder by label, in label order.
 
-    Raises SynthesisError when two files have one label or a mirrored label has no file.
+    Raises SynthesisError when there is none, when two have one label, or a mirrored label none.
     """
     out: dict[str, Gesture] = {}
     for path in sorted(folder.glob("*.yaml")):
@@ -153,6 +153,8 @@ def load_gestures(folder: Path = GESTURES_FOLDER) -> dict[str, Gesture]:
         if gesture.label in out:
             raise SynthesisError(f"{path}: another file already has the label '{gesture.label}'.")
         out[gesture.label] = gesture
+    if not out:
+        raise SynthesisError(f"{folder} holds no gesture files (NAME.yaml). Is it the right one?")
     for gesture in out.values():
         if gesture.mirror not in out:
             raise SynthesisError(

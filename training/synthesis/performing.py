@@ -1,7 +1,7 @@
 """Draws one performance from a style: every range of the gesture file becomes a number."""
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -76,6 +76,8 @@ def perform(
     phases = _repeated(style, rng)
     size = rng.uniform(*style.size)
     habit = draw_habit(rng)
+    if style.hands in ("both", "alternate"):  # hands that meet do so, whatever the habit
+        habit = replace(habit, shift=habit.shift * np.array([0, 1, 1], np.float32))
     here = home
     body = np.zeros(len(BODY), np.float32)
     segments: list[Segment] = []
