@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from seeding import seed_weights
 
@@ -81,9 +82,32 @@ def test_it_is_a_model_like_any_other(int8, graph, inputs, tmp_path):
     exact = tmp_path / "fp32.onnx"
     exact.write_bytes(graph)
     expected = engine_logits(open_engine(exact), inputs)
-    assert 1e-3 < np.abs(logits - expected).max() < 0.35 * np.abs(expected).max()
+    assert 1e-3 < np.abs(logits - expected).max() < 0.45 * np.abs(expected).max()
     alone = np.stack([engine_logits(engine, frame[None])[0] for frame in inputs])
     assert np.abs(logits - alone)[1:].max() > 0.05  # its states matter
+
+
+def in_float(graph: bytes, inputs: np.ndarray) -> np.ndarray:
+    """Logits [T, K] of the graph as it is written: its rounded numbers, multiplied in float32."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    first, *others = session.get_inputs()
+    state = [np.zeros([1, *one.shape[1:]], np.float32) for one in others]
+    rows = []
+    for frame in inputs:
+        feed = {first.name: frame[None], **{o.name: s for o, s in zip(others, state, strict=True)}}
+        logits, *state = session.run(None, feed)
+        rows.append(logits[0])
+    return np.stack(rows)
+
+
+def test_no_sum_of_products_overflows_on_this_processor(int8, inputs, tmp_path):
+    path = tmp_path / "int8.onnx"
+    path.write_bytes(int8)
+    expected = in_float(int8, inputs)
+    difference = np.abs(engine_logits(open_engine(path), inputs) - expected)
+    assert difference.max() < 0.1 * np.abs(expected).max()
 
 
 def test_the_ends_can_be_kept_in_float32(graph, inputs):
