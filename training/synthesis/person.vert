@@ -1,8 +1,8 @@
 #version 330
 // Skins one vertex with four bones and lights it. The bones of all frames of a clip lie in one
-// float texture: row = frame, three texels a bone. A person's triangles are about as large as pixels, so
-// light is needed no oftener than here: a lamp, the room and the screen, and soft shadows of hands
-// and forearms, which are taken as four capsules.
+// float texture: row = frame, three texels a bone. A person's triangles are about as large as
+// pixels, so light is needed no oftener than here: a lamp, the room and the screen, and soft shadows
+// of hands and forearms, which are taken as four capsules.
 in vec3 point;
 in vec3 normal;
 in vec2 uv;
