@@ -117,7 +117,7 @@ class _Pass:
         self._sent[1].numpy()[:] = before, after
         self._rows.copy_(self._sent[1], non_blocking=True)
         if self._play is None:
-            self._play = _captured(self._run) if self._device.type == "cuda" else self._run
+            self._play = captured(self._run) if self._device.type == "cuda" else self._run
         self._play()
         self._received.copy_(self._logits, non_blocking=True)
         if self._device.type == "cuda":
@@ -135,7 +135,7 @@ class _Pass:
         self._logits.copy_(logits)
 
 
-def _captured(run: Callable[[], None]) -> Callable[[], None]:
+def captured(run: Callable[[], None]) -> Callable[[], None]:
     """What replays `run` as a CUDA graph. `run` is run first, so it must be one that changes
     nothing more when it is run again with the same buffers."""
     aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]

@@ -18,11 +18,13 @@ from typing import Any
 import onnx
 import torch
 
+from online_tsm.engine_torch import captured
+
 PRECISION_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
 MATMUL_SIDES = {"cpu": (512, 1024, 2048), "cuda": (2048, 4096, 8192)}
 COPY_BYTES = (1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26)  # read and written together
 PEAK_S = 0.15  # of trying, for each size
-GPU_REPEATS = 20  # works queued one after the other, before the GPU is waited for
+GPU_REPEATS = 20  # works one after the other, before the GPU is waited for
 LAYERS = ("Conv", "Gemm", "MatMul")
 FREE = ("BatchNormalization", "Clip", "Relu", "Constant", "Identity", "Flatten", "Unsqueeze")
 
@@ -134,13 +136,18 @@ def _layer(node: Any, shapes: dict[str, list[int]], weights: Collection[str]) ->
 
 
 def _fastest(work: Callable[[], object], device: str) -> float:
-    """The shortest of several runs, s. On a GPU a run is a row of them, so that waiting for its
-    end, which takes longer than a small copy, counts for little."""
+    """The shortest of several runs, s. On a GPU a run is a row of them in one graph, for to queue
+    a small copy, and to wait for its end, takes longer than the copy."""
     repeats = GPU_REPEATS if device == "cuda" else 1
 
-    def run() -> None:
+    def row() -> None:
         for _ in range(repeats):
             work()
+
+    play = captured(row) if device == "cuda" else row
+
+    def run() -> None:
+        play()
         if device == "cuda":
             torch.cuda.synchronize()
 

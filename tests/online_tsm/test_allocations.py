@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+import torch
 from seeding import seed_weights
 
 from models.build import build_network
 from models.card import ModelCard
 from online_tsm.engine_onnx import OnnxEngine, open_session
+from online_tsm.engine_torch import TorchEngine, cuda_granted
 from online_tsm.export import export_network
 from online_tsm.stream import Stream
 
@@ -110,3 +112,45 @@ def test_logits_are_the_callers_own(engine):
     second, _ = engine.step(frames[1], [state])
     assert (first == copy).all()
     assert (first != second).any()
+
+
+# torch on CUDA
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    """Has an entry for each wait for the stream. Any other wait for the GPU is an error."""
+    seen: list[torch.cuda.Stream] = []
+    real = torch.cuda.Stream.synchronize
+
+    def counted(one: torch.cuda.Stream) -> None:
+        seen.append(one)
+        torch.cuda.set_sync_debug_mode("default")
+        real(one)
+        torch.cuda.set_sync_debug_mode("error")
+
+    monkeypatch.setattr(torch.cuda.Stream, "synchronize", counted)
+    yield seen
+    torch.cuda.set_sync_debug_mode("default")
+
+
+def allocated() -> list[int]:
+    """Allocations so far: on the GPU, by its driver, and of pinned memory."""
+    on_gpu = torch.cuda.memory_stats()
+    return [on_gpu["allocation.all.allocated"], on_gpu["segment.all.allocated"],
+            torch.cuda.host_memory_stats()["num_host_alloc"]]
+
+
+@pytest.mark.skipif(not cuda_granted(), reason="torch has no CUDA here")
+@pytest.mark.parametrize("phases", [1, 7])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_steady_stream_on_cuda_allocates_nothing_and_waits_once_a_step(precision, phases, waits):
+    engine = TorchEngine(seed_weights(build_network(CARD)), CARD, "cuda", precision=precision)
+    stream = Stream(engine, phases=phases)
+    play(stream, 0, 3 * (phases + 1))
+    before = allocated()
+    waits.clear()
+    torch.cuda.set_sync_debug_mode("error")
+    play(stream, 3 * (phases + 1), 2 * STEADY)
+    assert allocated() == before
+    assert len(waits) == 2 * STEADY

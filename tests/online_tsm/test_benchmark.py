@@ -18,12 +18,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from models.build import build_network
 from models.card import ModelCard
 from models.checkpoints import save_model
-from online_tsm import benchmark, benchmark_page, measuring, quiet, suggestion
+from online_tsm import benchmark, benchmark_page, measuring, quiet, roofline, suggestion
 from online_tsm.anchors import REFERENCE, anchors, official_input
 from online_tsm.benchmark_page import KINDS
 from online_tsm.benchmark_report import BenchmarkError, changes, read_report, table
 from online_tsm.capacity import Point, bend, capacity, search
 from online_tsm.engine import open_engine
+from online_tsm.engine_torch import cuda_granted
 from online_tsm.export import export_network
 from online_tsm.faithful import compared, eager_logits, network_inputs
 from online_tsm.frames import read_frames
@@ -31,13 +32,14 @@ from online_tsm.graphs import file_digest
 from online_tsm.measuring import Plan, measure
 from online_tsm.preprocess import kept_box
 from online_tsm.quantize import _fold
-from online_tsm.roofline import Count, Layer, Peaks, count, least_s
+from online_tsm.roofline import Count, Layer, Peaks, count, least_s, measured_peaks
 from online_tsm.rounds import WARM_FRAMES, Block, Candidate, figures, ratio, timed
 from online_tsm.sizes import at_size, measure_sizes
 
 CARD = ModelCard(name="tiny", architecture="mobilenet_v2", labels=("a", "b", "c"),
                  input_size=(32, 32), resize="whole-frame", width_multiplier=0.25)
 PEAKS = Peaks(1e9, {1000: 1e9, 1_000_000: 1e8})
+needs_cuda = pytest.mark.skipif(not cuda_granted(), reason="torch has no CUDA here")
 
 
 def pictures(n: int, height: int = 48, width: int = 64) -> list[np.ndarray]:
@@ -116,6 +118,18 @@ def test_weights_are_read_once_for_all_streams():
     for streams, elements in ((1, 250_000), (4, 550_000)):
         assert least_s(Count(layers, 1, 0, 0), PEAKS, streams=streams)[1] == pytest.approx(
             4 * elements / 1e8)
+
+
+@pytest.mark.parametrize(("device", "precision"), [
+    ("cpu", "fp32"),
+    *(pytest.param("cuda", p, marks=needs_cuda) for p in ("fp32", "bf16", "fp16"))])
+def test_a_machines_peaks_are_found(device, precision, monkeypatch):
+    monkeypatch.setattr(roofline, "MATMUL_SIDES", {device: (256,)})
+    monkeypatch.setattr(roofline, "PEAK_S", 0.01)
+    peaks = measured_peaks(precision, 1, device)
+    assert peaks is not None
+    assert peaks.macs_per_s > 1e8
+    assert min(peaks.bytes_per_s.values()) > 1e8
 
 
 # Rounds.
@@ -278,6 +292,15 @@ def test_a_real_engine_serves_some_cameras(model, monkeypatch):
     assert [p["streams"] for p in found["whole"]["points"]][:1] == [1]
     assert all(p["p99_ms"] >= p["median_ms"] > 0 for p in found["whole"]["points"])
     assert found["network"] is None  # the same thread does both
+
+
+@needs_cuda
+def test_an_engine_on_cuda_serves_cameras_with_and_without_preprocessing(model, monkeypatch):
+    monkeypatch.setattr("online_tsm.capacity.ROUNDS", 1)
+    monkeypatch.setattr("online_tsm.capacity.BLOCK", 4)
+    found = capacity(open_engine(model, "torch", "cuda"), pictures(2), most=3)
+    for part in ("whole", "network"):
+        assert [p["streams"] for p in found[part]["points"]][:2] == [1, 2]
 
 
 def test_a_size_keeps_what_is_seen():
