@@ -300,7 +300,8 @@ def test_an_engine_on_cuda_serves_cameras_with_and_without_preprocessing(model, 
     monkeypatch.setattr("online_tsm.capacity.BLOCK", 4)
     found = capacity(open_engine(model, "torch", "cuda"), pictures(2), most=3)
     for part in ("whole", "network"):
-        assert [p["streams"] for p in found[part]["points"]][:2] == [1, 2]
+        assert [p["streams"] for p in found[part]["points"]][:1] == [1]
+        assert all(p["p99_ms"] >= p["median_ms"] > 0 for p in found[part]["points"])
 
 
 def test_a_size_keeps_what_is_seen():
