@@ -11,7 +11,9 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from models.card import ModelCard
 from online_tsm.preprocess import kept_box
@@ -54,8 +56,9 @@ def augment(
     *,
     mirrored: bool = False,
     masks: Sequence[Image] | None = None,
-) -> NDArray[np.float32]:
-    """Frames uint8 BGR [H, W, 3] of one sequence to network inputs float32 [T, 3, h, w].
+) -> Image:
+    """Frames uint8 BGR [H, W, 3] of one sequence to pixels uint8 [T, 3, h, w] of the card's size
+    and order of colours; `normalised` makes network inputs of them.
 
     `mirrored` turns them left to right; the caller swaps the labels. `masks` are of the same
     sizes, 255 where the person is: with them the person stands before another wall. A cut between
@@ -69,14 +72,19 @@ def augment(
     cut_out(pixels, options, rng)
     if card.colour == "rgb":
         pixels = pixels[..., ::-1]
-    inputs = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)).astype(np.float32)
+    pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
     if rng.random() < options.noise:
-        inputs += noise(inputs.shape, rng) * np.float32(abs(rng.normal(0, 0.03)) * 255)
-        np.clip(inputs, 0, 255, out=inputs)
-    mean, std = (np.array(values, np.float32)[:, None, None] for values in (card.mean, card.std))
-    inputs *= 1 / (255 * std)
-    inputs -= mean / std
-    return inputs
+        noisy = noise(pixels.shape, rng) * np.float32(abs(rng.normal(0, 0.03)) * 255)
+        noisy += pixels
+        pixels = np.clip(noisy, 0, 255, out=noisy).round().astype(np.uint8)
+    return pixels
+
+
+def normalised(pixels: Tensor, card: ModelCard) -> Tensor:
+    """Pixels uint8 [..., 3, h, w] in the card's order of colours to network inputs, float32."""
+    mean, std = (torch.tensor(values, device=pixels.device)[:, None, None]
+                 for values in (card.mean, card.std))
+    return pixels.float() * (1 / (255 * std)) - mean / std
 
 
 def warp(

@@ -66,7 +66,7 @@ class RunOptions:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: what a few timed steps favour
     threads: int | None = None  # of torch, a process
-    workers: int = 1  # threads that prepare pictures, a process
+    workers: int = 1  # processes that prepare pictures, for each that trains
     save_every_s: float = 120.0
     log_every: int = 50  # steps
     validate_every: int = 1000  # steps

@@ -28,7 +28,7 @@ from models.card import CardError, ModelCard
 from models.checkpoints import load_model, resolve
 from models.errors import CheckpointError
 from online_tsm.graphs import file_digest, write_atomically
-from training.augment import AugmentOptions, augment
+from training.augment import AugmentOptions, augment, normalised
 from training.data import Clip, read_shards
 from training.events_file import DataError
 from training.sequences import SequenceOptions, frame_numbers, targets
@@ -123,8 +123,8 @@ def _frames(clip: Clip, number: int, card: ModelCard, body: Body, rng: np.random
     times = event_times(clip.events[number], card, FRAMES) + rng.uniform(-0.3, 0.3)
     asked = targets(clip, times, card, SequenceOptions(frames=FRAMES))
     images = clip.read(frame_numbers(clip, times, card.background).tolist())
-    inputs = augment(images, card, MILD, rng)
-    features = body(torch.from_numpy(inputs)[None])[0].numpy()
+    pixels = torch.from_numpy(augment(images, card, MILD, rng))
+    features = body(normalised(pixels, card)[None])[0].numpy()
     clear = np.flatnonzero(asked.weights[card.warmup_steps:] > 0.45) + card.warmup_steps
     own = clear[asked.places[clear] == card.labels.index(clip.events[number].label)]
     picks = [int(rng.choice(group)) for group in (own, clear) if len(group)][:PICKS]

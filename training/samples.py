@@ -1,16 +1,17 @@
-"""Batches for training: the same ones for a seed, whatever the number of processes or threads."""
+"""Batches for training: the same ones for a seed, whatever the number of processes."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from models.card import ModelCard
 from training.augment import AugmentOptions, augment, mirrored_places
@@ -24,19 +25,19 @@ from training.sequences import (
     targets,
 )
 
-BATCHES_AHEAD = 3
+BATCHES_AHEAD = 3  # a worker
 
 
 @dataclass(frozen=True)
 class Batch:
-    """`inputs` float32 [N, T, 3, h, w]; `places` int64 and `weights` float32, both [N, T]."""
+    """`pixels` uint8 [N, T, 3, h, w]; `places` int64 and `weights` float32, both [N, T]."""
 
-    inputs: Tensor
+    pixels: Tensor
     places: Tensor
     weights: Tensor
 
 
-class Samples:
+class Samples(Dataset[tuple[np.ndarray, Targets]]):
     """An endless row of training sequences over `clips`; sample number i is always the same one.
 
     The clips are dealt out in another order each time round.
@@ -54,8 +55,8 @@ class Samples:
         self.sequence, self.augmentation = sequence, augmentation
         self._mirrored = mirrored_places(card)
 
-    def sample(self, number: int) -> tuple[np.ndarray, Targets]:
-        """Inputs float32 [T, 3, h, w] and what is asked of them."""
+    def __getitem__(self, number: int) -> tuple[np.ndarray, Targets]:
+        """Pixels uint8 [T, 3, h, w] and what is asked of them."""
         rng = np.random.default_rng([self.seed, 1, number])
         clip = self.clips[self._clip_number(number)]
         shots = draw_sequence(clip, self.clips, self.card, self.sequence, rng)
@@ -67,9 +68,9 @@ class Samples:
             places = self._mirrored[places]
         swapped = bool(rng.random() < self.augmentation.background)
         images, masks = _pictures(shots, self.card.background, with_masks=swapped)
-        inputs = augment(images, self.card, self.augmentation, rng, mirrored=mirrored,
+        pixels = augment(images, self.card, self.augmentation, rng, mirrored=mirrored,
                          masks=masks)
-        return inputs, Targets(places, weights)
+        return pixels, Targets(places, weights)
 
     def _clip_number(self, number: int) -> int:
         turn, place = divmod(number, len(self.clips))
@@ -84,28 +85,27 @@ def _order(seed: int, turn: int, count: int) -> np.ndarray:
 
 def batches(
     samples: Samples, size: int, first_step: int, *, rank: int = 0, world: int = 1, workers: int = 1
-) -> Generator[Batch, None, None]:
+) -> Iterator[Batch]:
     """Batches from step `first_step` on, without end: `rank`'s share of `size` samples a step.
 
-    `workers` threads work ahead. OpenCV and NumPy let go of the interpreter for most of it.
+    `workers` processes work ahead; with 0 of them the caller waits for each batch.
     """
-    with ThreadPoolExecutor(max(workers, 1)) as pool:
-        ahead: deque[list[Future[tuple[np.ndarray, Targets]]]] = deque()
-        step = first_step
-        try:
-            while True:
-                while len(ahead) < BATCHES_AHEAD:
-                    numbers = range(step * size + rank, (step + 1) * size, world)
-                    ahead.append([pool.submit(samples.sample, number) for number in numbers])
-                    step += 1
-                yield _stacked([future.result() for future in ahead.popleft()])
-        finally:
-            pool.shutdown(cancel_futures=True)
+    numbers = (range(step * size + rank, (step + 1) * size, world) for step in count(first_step))
+    loader: DataLoader[Batch] = DataLoader(
+        samples, batch_sampler=numbers,  # type: ignore[arg-type]  # any iterable of lists will do
+        collate_fn=_stacked, num_workers=workers, worker_init_fn=_alone,
+        prefetch_factor=BATCHES_AHEAD if workers else None)
+    return iter(loader)
+
+
+def _alone(_: int) -> None:
+    """A worker is one thread: there are as many workers as cores to spare."""
+    cv2.setNumThreads(0)
 
 
 def _stacked(parts: list[tuple[np.ndarray, Targets]]) -> Batch:
     return Batch(
-        torch.from_numpy(np.stack([inputs for inputs, _ in parts])),
+        torch.from_numpy(np.stack([pixels for pixels, _ in parts])),
         torch.from_numpy(np.stack([asked.places for _, asked in parts])),
         torch.from_numpy(np.stack([asked.weights for _, asked in parts])),
     )

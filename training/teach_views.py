@@ -18,7 +18,7 @@ from models.folding import fold_batch_norm
 from models.network import OnlineNetwork
 from models.weight_files import head_of
 from online_tsm.preprocess import Preprocessor
-from training.augment import AugmentOptions, augment, mirrored_places
+from training.augment import AugmentOptions, augment, mirrored_places, normalised
 from training.sequences import SequenceOptions, frame_numbers, targets, window_times
 from training.teach_data import Lesson
 
@@ -92,8 +92,8 @@ def make_views(lessons: Sequence[Lesson], card: ModelCard, body: Body, seed: int
         key = (lesson.label, lesson.turn, job[1])
         if key not in memory:
             drawn = [seed, zlib.crc32(lesson.label.encode()), lesson.turn, job[1]]
-            inputs, asked, weight = _view(lesson, card, drawn)
-            seen = body(torch.from_numpy(inputs)[None])[0]
+            pixels, asked, weight = _view(lesson, card, drawn)
+            seen = body(normalised(torch.from_numpy(pixels), card)[None])[0]
             memory[key] = seen, torch.from_numpy(asked), torch.from_numpy(weight)
         return memory[key]
 
@@ -117,8 +117,8 @@ def _shares(lessons: Sequence[Lesson], views: int) -> list[int]:
 
 
 def _view(lesson: Lesson, card: ModelCard, seed: list[int]
-          ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
-    """One window: inputs [T, 3, h, w], places [T], weights [T]."""
+          ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float32]]:
+    """One window: pixels [T, 3, h, w], places [T], weights [T]."""
     rng = np.random.default_rng(seed)
     times = window_times(lesson.clip, card, SEQUENCE, rng)
     asked = targets(lesson.clip, times, card, SEQUENCE)

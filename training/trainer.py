@@ -22,6 +22,7 @@ from models.build import build_network
 from models.checkpoints import load_initial_weights, save_model
 from models.network import OnlineNetwork
 from models.weight_files import head_of
+from training.augment import normalised
 from training.auxiliary import loss_with_auxiliary, narrowed, widen
 from training.data import Clip
 from training.distributed import from_first, open_group, share_batch_norms, total
@@ -133,7 +134,7 @@ class Trainer:
                 saved = now
             if halt:
                 break
-        feed.close()
+        del feed  # and with it its workers
         self._save()
         bar.close()
         return self.step >= end or self.best.since >= run.patience
@@ -146,7 +147,7 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = options.learning_rate * group["factor"] * self._rate()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            logits = self._forward(model, batch.inputs)
+            logits = self._forward(model, normalised(batch.pixels, self.card))
         losses = loss_with_auxiliary(logits.float(), batch, self.card, self.recipe.loss, total)
         self.optimiser.zero_grad()
         (losses.own * self.world).backward()  # type: ignore[no-untyped-call]  # DDP takes the mean of the gradients

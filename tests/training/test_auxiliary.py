@@ -30,7 +30,8 @@ def loss(asked: int, *, known: int, row: int, card: ModelCard) -> float:
     logits = torch.zeros(1, 3, 5)
     logits[..., known] = 20
     logits[..., row] = 40
-    batch = Batch(torch.zeros(1, 3, 3, 2, 2), torch.full((1, 3), asked), torch.ones(1, 3))
+    pixels = torch.zeros(1, 3, 3, 2, 2, dtype=torch.uint8)
+    batch = Batch(pixels, torch.full((1, 3), asked), torch.ones(1, 3))
     return loss_with_auxiliary(logits, batch, card, PLAIN, lambda x: x).total
 
 

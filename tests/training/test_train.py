@@ -37,8 +37,8 @@ IDLE, LEFT, STOP = 3, 0, 2
 
 
 def batch(places: list[list[int]], weights: list[list[float]]) -> Batch:
-    return Batch(torch.zeros(len(places), len(places[0]), 3, 2, 2), torch.tensor(places),
-                 torch.tensor(weights))
+    pixels = torch.zeros(len(places), len(places[0]), 3, 2, 2, dtype=torch.uint8)
+    return Batch(pixels, torch.tensor(places), torch.tensor(weights))
 
 
 def run(recipe: dict[str, object], **options: object) -> Path:

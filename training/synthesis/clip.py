@@ -1,5 +1,6 @@
 """One rendered clip from one seed: who, which gesture, which room, which camera."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from training.synthesis.motion import Performance
 from training.synthesis.performing import draw_pose, perform
 from training.synthesis.posing import Manner, bone_matrices, draw_manner
 from training.synthesis.props import holding
-from training.synthesis.renderer import Camera, Renderer
+from training.synthesis.renderer import Camera, Renderer, Still
 from training.synthesis.skeleton import Array
 
 Rng = np.random.Generator
@@ -33,6 +34,7 @@ DRAFT_LEAD_S, DRAFT_TRAIL_S = (0.25, 0.9), (0.25, 0.6)
 DRAFT_SUB_FRAMES = ((4.0, 2), (9.0, 3), (1e9, 4))
 JITTER = ((-0.25, -0.12), (0.25, 0.12), (-0.1, 0.25), (0.1, -0.25), (-0.3, 0.3), (0.3, -0.3))
 MASK_SHARE = 0.4  # a pixel that the person covers this long belongs to them
+FRAMES_AT_ONCE = 32  # drawn before the first of them is read
 THIN_BELOW = 250  # picture lines under which a thinned mesh looks the same
 
 
@@ -133,7 +135,7 @@ class Studio:
         self.renderer.set_backdrop(room)
         self.renderer.set_scene(camera, webcam.draw_light(stage))
         self.renderer.set_poses(matrices)
-        clean = self._blurred(index, self.in_picture(camera, palms))
+        clean = np.stack(list(self.exposed(index, self.in_picture(camera, palms))))
         frames = webcam.spoil(clean[..., :3], camera_kind, rng)
         masks = [_mask(alpha) for alpha in clean[..., 3]]
         events = tuple(_event(*g, p) for g, p in zip(gestures, performances, strict=True))
@@ -143,25 +145,25 @@ class Studio:
         """Where both hands are: pixels (2, N, 2)."""
         return np.stack([camera.project(palms[s], self.width, self.height) for s in "RL"])
 
-    def _blurred(self, index: NDArray[np.int64], hands: Array) -> NDArray[np.float32]:
-        """RGBA 0..1 (T, height, width, 4) of frames that consist of sub-frames (rows of index)."""
-        out = np.empty((len(index), self.height, self.width, 4), np.float32)
-        for i, row in enumerate(index):
-            out[i] = self.exposed(row, hands)
-        return out
+    def exposed(self, index: NDArray[np.int64], hands: Array) -> Iterator[NDArray[np.float32]]:
+        """Frames, each RGBA 0..1 (height, width, 4): the mean of as many of its sub-frames (a row
+        of index (T, most)) as the hands' movement (2, N, 2) asks for."""
+        rows = [self._stills(row, hands) for row in index]
+        for start in range(0, len(rows), FRAMES_AT_ONCE):
+            part = rows[start : start + FRAMES_AT_ONCE]
+            drawn = self.renderer.draw_all([still for row in part for still in row])
+            self.sub_frames += len(drawn)
+            ends = np.cumsum([len(row) for row in part])
+            for pictures in np.split(drawn, ends[:-1]):
+                yield pictures.sum(0, dtype=np.float32) / np.float32(255 * len(pictures))
 
-    def exposed(self, row: NDArray[np.int64], hands: Array) -> NDArray[np.float32]:
-        """One frame, RGBA 0..1 (height, width, 4): the mean of as many of its sub-frames as the
-        hands' movement (2, N, 2) asks for."""
+    def _stills(self, row: NDArray[np.int64], hands: Array) -> list[Still]:
+        """Which sub-frames of one frame are drawn, each shifted within its pixel."""
         moved = float(np.abs(hands[:, row[-1]] - hands[:, row[0]]).max())
         steps = DRAFT_SUB_FRAMES if self.draft else SUB_FRAMES
         count = next(n for limit, n in steps if moved < limit)
         picks = np.linspace(0, len(row) - 1, count).round().astype(int)
-        total = np.zeros((self.height, self.width, 4), np.float32)
-        for k, shift in zip(picks, JITTER, strict=False):
-            total += self.renderer.draw(int(row[k]), shift)
-        self.sub_frames += count
-        return total / np.float32(255 * count)
+        return [(int(row[k]), shift) for k, shift in zip(picks, JITTER, strict=False)]
 
 
 def _mask(alpha: Array) -> bytes:

@@ -1,5 +1,6 @@
 """Draws a posed person in front of a picture, off screen, with OpenGL through EGL."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from training.synthesis.skeleton import Array, unit
 NEAR_M, FAR_M = 0.05, 10.0
 HAIR_LAYER = 2
 SHADOW_BELOW_M = 0.25  # hands lower than this under the shoulders throw no shadow in view
+LINES_AT_ONCE = 4096  # of pictures one above the other: a GPU is asked for many at a time
+Still = tuple[int, tuple[float, float]]  # a pose's number and a shift in pixels
 HERE = Path(__file__).parent
 CAPSULES = ("wrist.R", "lowerarm01.R", "wrist.L", "lowerarm01.L")
 ALPHA_TO_COVERAGE = 0x809E  # soft hair edges from the samples of multisampling
@@ -89,7 +92,8 @@ class Renderer:
         self.quad = self.gl.vertex_array(
             self.backdrop, [(self.gl.buffer(corners.tobytes()), "2f", "corner")]
         )
-        size = (width, height)
+        self.at_once = max(1, LINES_AT_ONCE // height)
+        size = (width, height * self.at_once)
         self.plain = self.gl.simple_framebuffer(size, 4)
         self.target = self.plain
         if samples:
@@ -183,49 +187,66 @@ class Renderer:
         data = np.ascontiguousarray(matrices, np.float32).tobytes()
         self.pose = self.gl.texture((bones * 3, steps), 4, data, dtype="f4")
         self.pose.filter = (self.gl.NEAREST, self.gl.NEAREST)
-        self.matrices = matrices
+        rotation, shift = np.split(matrices[:, self.capsule_bones], [3], axis=-1)
+        self.capsule_ends = [(rotation @ self.capsules[:, at, None] + shift)[..., 0]
+                             for at in (slice(0, 3), slice(3, 6))]
 
-    def draw(self, frame: int, jitter: tuple[float, float] = (0.0, 0.0)) -> NDArray[np.uint8]:
-        """Draw one pose: RGBA uint8 (height, width, 4); alpha is 255 where the person is.
+    def draw(self, frame: int) -> NDArray[np.uint8]:
+        """Draw one pose: RGBA uint8 (height, width, 4); alpha is 255 where the person is."""
+        return np.asarray(self.draw_all([(frame, (0.0, 0.0))])[0])
 
-        jitter: shift in pixels, for smooth edges when several pictures are averaged.
+    def draw_all(self, stills: Sequence[Still]) -> NDArray[np.uint8]:
+        """Draw many: RGBA uint8 (N, height, width, 4).
+
+        The shifts make smooth edges when several pictures are averaged.
         """
-        gl, p = self.gl, self.program
+        parts = [self._drawn(stills[start : start + self.at_once])
+                 for start in range(0, len(stills), self.at_once)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _drawn(self, stills: Sequence[Still]) -> NDArray[np.uint8]:
+        """As many as the target holds, and read back together."""
+        width, height = self.width, self.height
         self.target.use()
-        gl.clear()
-        gl.disable(gl.DEPTH_TEST)
+        self.gl.clear()
         self.picture.use(0)
+        self.textures.use(1)
+        self.pose.use(2)
+        self.program["textures"].value, self.program["pose"].value = 1, 2
+        if self.samples:
+            self.gl.enable_direct(ALPHA_TO_COVERAGE)
+        for place, (frame, shift) in enumerate(stills):
+            self.target.viewport = (0, place * height, width, height)
+            self._draw(frame, shift)
+        if self.samples:
+            self.gl.disable_direct(ALPHA_TO_COVERAGE)
+            self.gl.copy_framebuffer(self.plain, self.target)
+        area = (0, 0, width, height * len(stills))
+        data = self.plain.read(viewport=area, components=4, alignment=1)
+        pictures = np.frombuffer(data, np.uint8).reshape(len(stills), height, width, 4)
+        return pictures[:, ::-1]
+
+    def _draw(self, frame: int, shift: tuple[float, float]) -> None:
+        """One pose into the target's present part."""
+        gl, p = self.gl, self.program
+        gl.disable(gl.DEPTH_TEST)
         self.quad.render(gl.TRIANGLE_STRIP)
         gl.enable(gl.DEPTH_TEST)
-        self.textures.use(0)
-        self.pose.use(1)
-        p["textures"].value, p["pose"].value = 0, 1
         p["frame"].value = frame
-        p["jitter"].value = (2 * jitter[0] / self.width, 2 * jitter[1] / self.height)
+        p["jitter"].value = (2 * shift[0] / self.width, 2 * shift[1] / self.height)
         self._place_capsules(frame)
-        if self.samples:
-            gl.enable_direct(ALPHA_TO_COVERAGE)
         for first, last, closed in self.runs:
             (gl.enable if closed else gl.disable)(gl.CULL_FACE)
             if last > first:
                 self.array.render(vertices=int(last - first), first=int(first))
         gl.disable(gl.CULL_FACE)
-        if self.samples:
-            gl.disable_direct(ALPHA_TO_COVERAGE)
-            gl.copy_framebuffer(self.plain, self.target)
-        data = self.plain.read(components=4, alignment=1)
-        return np.frombuffer(data, np.uint8).reshape(self.height, self.width, 4)[::-1]
 
     def _place_capsules(self, frame: int) -> None:
         """Hand the shader the capsules that can throw a shadow into the picture."""
-        matrices = self.matrices[frame, self.capsule_bones]
-        rotation, shift = matrices[:, :, :3], matrices[:, :, 3]
-        start = np.einsum("cij,cj->ci", rotation, self.capsules[:, :3]) + shift
-        end = np.einsum("cij,cj->ci", rotation, self.capsules[:, 3:6]) + shift
+        start, end = (ends[frame] for ends in self.capsule_ends)
         shown = np.flatnonzero(np.maximum(start[:, 2], end[:, 2]) > self.lowest_shadow)
-        rows = np.zeros((4, 4), np.float32)
+        rows, tails = np.zeros((2, 4, 4), np.float32)
         rows[: len(shown), :3], rows[: len(shown), 3] = start[shown], self.capsules[shown, 6]
-        tails = np.zeros((4, 4), np.float32)
         tails[: len(shown), :3], tails[: len(shown), 3] = end[shown], 1 + shown // 2
         p = self.program
         p["capsules"].value = len(shown)

@@ -74,9 +74,8 @@ def film(studio: Studio, person: Person, scene: Scene, times: Array) -> Iterator
     studio.renderer.set_scene(scene.camera, daylight())
     studio.renderer.set_poses(matrices)
     hands = studio.in_picture(scene.camera, palms)
-    for row in index:
-        shown = studio.exposed(row, hands)[..., :3] * 255
-        yield np.clip(shown, 0, 255).round().astype(np.uint8)
+    for shown in studio.exposed(index, hands):
+        yield np.clip(shown[..., :3] * 255, 0, 255).round().astype(np.uint8)
 
 
 def plain_wall(width: int, height: int) -> Picture:

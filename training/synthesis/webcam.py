@@ -11,6 +11,7 @@ from training.synthesis.skeleton import Array, unit
 
 Rng = np.random.Generator
 BRIGHTEST = 0.86
+CURVE_STEPS, BRIGHTEST_LIGHT = 2048, 4  # of a sensor's curve between 0 and 1; where it ends
 RATES_FPS = (8.0, 10.0, 12.0, 15.0, 25.0, 30.0)
 RATE_SHARES = (0.32, 0.34, 0.2, 0.08, 0.03, 0.03)
 
@@ -116,17 +117,27 @@ def spoil(frames: NDArray[np.float32], webcam: Webcam, rng: Rng) -> list[bytes]:
     gain = (webcam.level / max(metered, 0.02)) ** 0.8
     bright = float(np.quantile(middle[:, ::3, ::3].mean(-1), 0.96))
     gain = min(gain, BRIGHTEST / max(bright, 0.02))  # faces are not burnt out
-    x = frames * (webcam.white * gain)
     y, u = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
-    x = x * (1 - webcam.vignette * (u**2 + y**2) / 2)[None, ..., None]
+    falloff = (1 - webcam.vignette * (u**2 + y**2) / 2)[..., None] * (webcam.white * gain)
+    curve = _curve(webcam)
+    mix = webcam.saturation * np.eye(3) + (1 - webcam.saturation) / 3
+    mix = np.column_stack([mix * (1 - webcam.pedestal), np.full(3, webcam.pedestal)])
+    jpegs = []
+    for frame in frames:
+        steps = np.minimum(frame * falloff * CURVE_STEPS, CURVE_STEPS * BRIGHTEST_LIGHT)
+        x = cv2.transform(curve[steps.astype(np.int32)], mix)
+        jpegs.append(_one_jpeg(np.asarray(x, np.float32), webcam, rng))
+    return jpegs
+
+
+def _curve(webcam: Webcam) -> Array:
+    """What the sensor and its software make of light 0..BRIGHTEST_LIGHT in steps, one value each:
+    a table, since powers of every pixel take longer than drawing it."""
+    x = (np.arange(CURVE_STEPS * BRIGHTEST_LIGHT + 1, dtype=np.float32) + 0.5) / CURVE_STEPS
     knee = 0.75  # above this the sensor saturates softly
     x = np.where(x > knee, knee + (1 - knee) * np.tanh((x - knee) / (1 - knee)), x)
     x = np.clip(x, 0, 1) ** webcam.gamma
-    x = (x - 0.5) * webcam.contrast + 0.5
-    grey = x.mean(-1, keepdims=True)
-    x = grey + (x - grey) * webcam.saturation
-    x = x * (1 - webcam.pedestal) + webcam.pedestal
-    return [_one_jpeg(frame.astype(np.float32), webcam, rng) for frame in x]
+    return np.asarray((x - 0.5) * webcam.contrast + 0.5, np.float32)
 
 
 def _one_jpeg(frame: NDArray[np.float32], webcam: Webcam, rng: Rng) -> bytes:
