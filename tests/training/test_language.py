@@ -14,7 +14,14 @@ from training.synthesis.language import (
     resting_poses,
 )
 from training.synthesis.motion import AT, PALM, POINT, hand_at
-from training.synthesis.performing import PAUSE_S, RHYTHMS, draw_habit, draw_pose, perform
+from training.synthesis.performing import (
+    BENDS,
+    PAUSE_S,
+    RHYTHMS,
+    draw_habit,
+    draw_pose,
+    perform,
+)
 
 WAVE = """\
 label: Wave
@@ -177,6 +184,16 @@ def test_a_habit_is_the_same_in_every_pose_and_leaves_a_hand_on_the_face_there()
         touching = rest.copy()
         touching[AT] = [0.2, 0.6, 0.4]  # a hand at the nose
         assert np.array_equal(habit.pose(touching), touching)
+
+
+def test_loose_fingers_still_tell_two_from_a_hand():
+    rng = np.random.default_rng(6)
+    pose = draw_pose(resting_poses()[0], rng)
+    pose[AT] = [0.3, 0.5, 0.8]
+    pose[BENDS] = [0, 0, 1, 1] * 2
+    bends = np.stack([draw_habit(rng).pose(pose)[BENDS] for _ in range(200)])
+    assert (bends[:, [2, 3, 6, 7]] - bends[:, [0, 1, 4, 5]]).min() > 0.2
+    assert bends[:, 0].std() > 0.03  # not everybody's finger is as straight
 
 
 def test_hands_that_meet_do_so_whatever_the_habit(wave):

@@ -28,9 +28,13 @@ POSE_NOISE, DIRECTION_NOISE, THUMB_NOISE = 0.02, 0.05, 0.05
 HABIT_SHIFT, HABIT_TURN, HABIT_BEND, HABIT_RHYTHM = (0.07, 0.07, 0.03), 0.18, 0.04, 0.35
 # Some are far from what a style says: their share, and the same deviations for them.
 WIDE_SHARE, WIDE_SHIFT, WIDE_TURN, WIDE_BEND = 0.35, (0.4, 0.3, 0.07), 0.3, 0.09
+# How far fingers are from what a style says, on the way to a hand at ease, and each by itself; and
+# how large the strokes are (the logarithm). The second number is for those who are far.
+LOOSE, LOOSEST, EASE, OWN_BEND, REACH = (0.08, 0.2), 0.4, 0.22, (0.03, 0.06), (0.1, 0.25)
 # Some keep the hand still before and after the stroke: their share, and seconds longer a hold.
 HABIT_PAUSE, PAUSE_S = 0.25, (0.2, 1.0)
 RHYTHMS = ("even", "early", "late")
+BENDS = slice(SHAPE.start, SHAPE.start + 8)  # of the fingers, in a pose
 TOUCH, FREE = 0.4, 0.6  # from here to there in front of the body a hand touches it ever less
 
 
@@ -40,7 +44,9 @@ class Habit:
 
     shift: body units (3,). turn: rotation (3, 3) of the hand. bend: of every stroke's path, body
     units (3,). rhythm: of every stroke, "" for what the style says. pause: how much longer every
-    hold of a gesture takes, seconds.
+    hold of a gesture takes, seconds. loose: share of the way from the style's fingers to those of
+    a hand at ease. fingers: how much more each is bent, (8,): knuckles, then the other joints.
+    reach: factor of the strokes' size.
     """
 
     shift: Array
@@ -48,6 +54,9 @@ class Habit:
     bend: Array
     rhythm: str
     pause: float
+    loose: float
+    fingers: Array
+    reach: float
 
     def pose(self, pose: Array) -> Array:
         """A pose vector as this person strikes it. A hand that touches the body stays there."""
@@ -56,17 +65,22 @@ class Habit:
         out[AT] += free * self.shift
         for part in (POINT, PALM):
             out[part] += free * (self.turn @ pose[part] - pose[part])
+        out[BENDS] += free * (self.loose * (EASE - pose[BENDS]) + self.fingers)
         return out
 
 
 def draw_habit(rng: Rng) -> Habit:
-    wide = rng.random() < WIDE_SHARE
+    wide = bool(rng.random() < WIDE_SHARE)
     turn = about(rng.normal(0, 1, 3), rng.normal(0, WIDE_TURN if wide else HABIT_TURN))
     rhythm = RHYTHMS[int(rng.integers(0, len(RHYTHMS)))] if rng.random() < HABIT_RHYTHM else ""
     shift = rng.normal(0, 1, 3) * (WIDE_SHIFT if wide else HABIT_SHIFT)
     bend = rng.normal(0, WIDE_BEND if wide else HABIT_BEND, 3)
     pause = rng.uniform(*PAUSE_S) if rng.random() < HABIT_PAUSE else 0.0
-    return Habit(shift.astype(np.float32), turn, bend.astype(np.float32), rhythm, pause)
+    loose = min(abs(rng.normal(0, LOOSE[wide])), LOOSEST)
+    fingers = rng.normal(0, OWN_BEND[wide], 8).astype(np.float32)
+    reach = float(np.exp(rng.normal(0, REACH[wide])))
+    return Habit(shift.astype(np.float32), turn, bend.astype(np.float32), rhythm, pause, loose,
+                 fingers, reach)
 
 
 def perform(
@@ -74,8 +88,8 @@ def perform(
 ) -> Performance:
     """Draw one performance that begins at a time (seconds) from a resting hand (POSE_SIZE,)."""
     phases = _repeated(style, rng)
-    size = rng.uniform(*style.size)
     habit = draw_habit(rng)
+    size = rng.uniform(*style.size) * habit.reach
     if style.hands in ("both", "alternate"):  # hands that meet do so, whatever the habit
         habit = replace(habit, shift=habit.shift * np.array([0, 1, 1], np.float32))
     here = home
