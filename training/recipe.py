@@ -123,7 +123,8 @@ def recipe_from_dict(said: Any) -> Recipe:
 def _check_counts(recipe: Recipe) -> None:
     """Raises RecipeError for a number of things that is too small."""
     least = {"sequence": {"frames": 4}, "optimiser": {"batch": 1, "views": 1},
-             "run": {"log_every": 1, "validate_every": 1, "validation_clips": 1, "patience": 1}}
+             "run": {"workers": 0, "log_every": 1, "validate_every": 1, "validation_clips": 1,
+                     "patience": 1}}
     for part, names in least.items():
         for name, lowest in names.items():
             value = getattr(getattr(recipe, part), name)

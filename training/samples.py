@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
@@ -16,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from models.card import ModelCard
 from training.augment import AugmentOptions, augment, mirrored_places
 from training.data import Clip, Image
+from training.events_file import DataError
 from training.sequences import (
     SequenceOptions,
     Shot,
@@ -37,7 +39,7 @@ class Batch:
     weights: Tensor
 
 
-class Samples(Dataset[tuple[np.ndarray, Targets]]):
+class Samples:
     """An endless row of training sequences over `clips`; sample number i is always the same one.
 
     The clips are dealt out in another order each time round.
@@ -85,22 +87,43 @@ def _order(seed: int, turn: int, count: int) -> np.ndarray:
 
 def batches(
     samples: Samples, size: int, first_step: int, *, rank: int = 0, world: int = 1, workers: int = 1
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Batches from step `first_step` on, without end: `rank`'s share of `size` samples a step.
 
-    `workers` processes work ahead; with 0 of them the caller waits for each batch.
+    `workers` processes work ahead, from the first batch on; with 0 of them the caller waits for
+    each batch. Raises DataError.
     """
     numbers = (range(step * size + rank, (step + 1) * size, world) for step in count(first_step))
-    loader: DataLoader[Batch] = DataLoader(
-        samples, batch_sampler=numbers,  # type: ignore[arg-type]  # any iterable of lists will do
-        collate_fn=_stacked, num_workers=workers, worker_init_fn=_alone,
-        prefetch_factor=BATCHES_AHEAD if workers else None)
-    return iter(loader)
+    loader: DataLoader[Batch | DataError] = DataLoader(
+        _Batches(samples), batch_size=None, sampler=numbers, num_workers=workers,
+        worker_init_fn=_alone, prefetch_factor=BATCHES_AHEAD if workers else None)
+    for batch in loader:
+        if isinstance(batch, DataError):
+            raise batch
+        yield batch
+
+
+@dataclass(frozen=True)
+class _Batches(Dataset[Batch | DataError]):
+    """The batch of some numbers of samples, or why there is none: what a worker raises would
+    reach the user with the worker's traceback in its message."""
+
+    samples: Samples
+
+    def __getitem__(self, numbers: range) -> Batch | DataError:
+        try:
+            return _stacked([self.samples[number] for number in numbers])
+        except DataError as error:
+            return error
 
 
 def _alone(_: int) -> None:
-    """A worker is one thread: there are as many workers as cores to spare."""
+    """A worker is one thread: there are as many workers as cores to spare. And it is a process
+    group by itself: Ctrl-C, `timeout` and torchrun signal a group, and a worker that ended by that
+    would take the training with it, unsaved. The process that trains ends its workers."""
     cv2.setNumThreads(0)
+    if hasattr(os, "setpgrp"):  # not on Windows
+        os.setpgrp()
 
 
 def _stacked(parts: list[tuple[np.ndarray, Targets]]) -> Batch:

@@ -134,7 +134,7 @@ class Trainer:
                 saved = now
             if halt:
                 break
-        del feed  # and with it its workers
+        feed.close()
         self._save()
         bar.close()
         return self.step >= end or self.best.since >= run.patience

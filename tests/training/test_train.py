@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,14 +16,14 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-from toy_shards import toy_recipe
+from toy_shards import LABELS, toy_recipe, write_shard
 
 from models.build import build_network
 from models.card import ModelCard
 from models.checkpoints import load_model
 from models.network import OnlineNetwork
 from training import trainer
-from training.data import read_shards
+from training.data import _place_of, read_shards
 from training.frozen import FrozenFront, StillNorms
 from training.loss import gesture_of, sequence_loss
 from training.made_by import commit
@@ -232,6 +233,43 @@ def test_a_killed_training_goes_on(recipe: dict[str, object], tmp_path: Path) ->
     assert load_state(state)["step"] == step + 1  # type: ignore[index]
 
 
+def test_a_signal_to_the_whole_process_group_ends_it_and_it_is_saved(
+        recipe: dict[str, object], tmp_path: Path) -> None:
+    """`timeout` and torchrun signal a group: the processes that prepare pictures, too."""
+    recipe["run"] = {**recipe["run"], "log_every": 1, "validate_every": 100_000, "workers": 2}
+    recipe["optimiser"] = {**recipe["optimiser"], "views": 400_000}
+    path, log = tmp_path / "recipe.yaml", tmp_path / "out" / "log.csv"
+    path.write_text(yaml.safe_dump(recipe))
+    process = subprocess.Popen([sys.executable, "-m", "training.train", str(path)], text=True,
+                               stderr=subprocess.PIPE, env=environment(), start_new_session=True)
+    ends = time.monotonic() + 60
+    while time.monotonic() < ends and not (log.exists() and column(log, "step")):
+        time.sleep(0.02)
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 0, told
+    assert "Traceback" not in told
+    assert load_state(tmp_path / "out" / "state.pt")["step"] > 0  # type: ignore[index]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_broken_picture_is_a_sentence(recipe: dict[str, object], workers: int, tmp_path: Path,
+                                        capsys: pytest.CaptureFixture[str]) -> None:
+    write_shard(tmp_path, [*LABELS])
+    shard, path = tmp_path / "shard-00000.npz", tmp_path / "recipe.yaml"
+    start = _place_of(shard, "jpeg.npy")
+    with np.load(shard) as whole, shard.open("r+b") as file:
+        file.seek(start)
+        file.write(bytes(len(whole["jpeg"])))
+    recipe["run"] = {**recipe["run"], "workers": workers}
+    path.write_text(yaml.safe_dump({**recipe, "train": [{"path": str(tmp_path)}]}))
+    assert main([str(path)]) == 2
+    told = capsys.readouterr().err
+    assert f"error: {shard} holds a picture that cannot be decoded; is the file complete?" in told
+    assert "Traceback" not in told
+
+
 def test_a_half_written_state_leaves_the_old_one(tmp_path: Path,
                                                  monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "state.pt"
@@ -366,6 +404,7 @@ def test_people_on_both_sides_are_named(recipe: dict[str, object],
     ({"sequence": {"speed": [0, 1]}}, r"speed is \[0, 1\]; it must be a range"),
     ({"sequence": {"frames": 3}}, "frames is 3; it must be at least 4"),
     ({"optimiser": {"batch": 0}}, "optimiser: batch is 0; it must be at least 1"),
+    ({"run": {"workers": -1}}, "run: workers is -1; it must be at least 0"),
     ({"run": {"log_every": 0}}, "run: log_every is 0; it must be at least 1"),
     ({"train": [{"kind": "shard"}]}, "kind is 'shard'; known: shards, jester"),
     ({"train": []}, "at least one source"), ({"run": {"device": "gpu"}}, "known: auto, cpu, cuda"),
