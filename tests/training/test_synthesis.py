@@ -332,6 +332,35 @@ def test_a_draft_has_fewer_frames(studio):
     assert drafts.sub_frames <= 4 * len(clip.times)
 
 
+def test_pictures_drawn_together_are_those_drawn_alone(studio, monkeypatch):
+    gesture = load_gestures()["Swiping Left"]
+    studio.clip(people("train")[0], [(gesture, gesture.styles[0], "R")], 5, rate_fps=6.0)
+    stills = [(number, (0.0, 0.0)) for number in range(0, 42, 6)]
+    alone = np.stack([studio.renderer.draw(number) for number, _ in stills]).astype(int)
+    assert np.abs(alone[0] - alone[-1]).max() > 20
+    monkeypatch.setattr(studio.renderer, "at_once", 3)
+    together = studio.renderer.draw_all(stills)
+    assert together.shape == (7, 66, 88, 4)
+    assert (np.abs(together - alone).max((1, 2, 3)) < 80).all()  # edges are rounded elsewhere
+    assert (together != alone).any(-1).mean() < 0.005
+
+
+def test_a_frame_is_the_mean_of_its_own_sub_frames_and_few_wait_in_memory(studio, monkeypatch):
+    asked = []
+
+    def drawn(stills):
+        asked.append(len(stills))
+        return np.stack([np.full((2, 2, 4), number, np.uint8) for number, _ in stills])
+
+    monkeypatch.setattr(studio.renderer, "draw_all", drawn)
+    monkeypatch.setattr(studio.renderer, "at_once", 2)
+    hands = np.zeros((2, 30, 2), np.float32)
+    hands[:, 6:12, 0] = 9 * np.arange(6)  # the second frame's move fast
+    frames = list(studio.exposed(np.arange(30).reshape(5, 6), hands))
+    assert [255 * frame.mean() for frame in frames] == pytest.approx([2.5, 8.5, 14.5, 20.5, 26.5])
+    assert asked == [2 + 6, 2 + 2, 2]
+
+
 def test_no_opengl_is_a_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "moderngl", None)
     with pytest.raises(SynthesisError, match="No off-screen OpenGL"):

@@ -34,7 +34,6 @@ DRAFT_LEAD_S, DRAFT_TRAIL_S = (0.25, 0.9), (0.25, 0.6)
 DRAFT_SUB_FRAMES = ((4.0, 2), (9.0, 3), (1e9, 4))
 JITTER = ((-0.25, -0.12), (0.25, 0.12), (-0.1, 0.25), (0.1, -0.25), (-0.3, 0.3), (0.3, -0.3))
 MASK_SHARE = 0.4  # a pixel that the person covers this long belongs to them
-FRAMES_AT_ONCE = 32  # drawn before the first of them is read
 THIN_BELOW = 250  # picture lines under which a thinned mesh looks the same
 
 
@@ -148,9 +147,9 @@ class Studio:
     def exposed(self, index: NDArray[np.int64], hands: Array) -> Iterator[NDArray[np.float32]]:
         """Frames, each RGBA 0..1 (height, width, 4): the mean of as many of its sub-frames (a row
         of index (T, most)) as the hands' movement (2, N, 2) asks for."""
-        rows = [self._stills(row, hands) for row in index]
-        for start in range(0, len(rows), FRAMES_AT_ONCE):
-            part = rows[start : start + FRAMES_AT_ONCE]
+        rows, at_once = [self._stills(row, hands) for row in index], self.renderer.at_once
+        for start in range(0, len(rows), at_once):  # so that those of tall pictures fit in memory
+            part = rows[start : start + at_once]
             drawn = self.renderer.draw_all([still for row in part for still in row])
             self.sub_frames += len(drawn)
             ends = np.cumsum([len(row) for row in part])
