@@ -38,25 +38,26 @@ Counts = dict[str, tuple[int, int, int]]  # by label: found, invented, missed
 Tried = dict[float, list[Counts]]  # by threshold, recording by recording
 
 
-def fitted(recordings: Sequence[Recording], card: ModelCard, careful: Sequence[str] = ()
-           ) -> ModelCard:
+def fitted(recordings: Sequence[Recording], card: ModelCard, careful: Sequence[str] = (),
+           tried: Tried | None = None) -> ModelCard:
     """The card with the thresholds that give each class its best F1 on these recordings, of those
-    that hold its precision, if any does.
+    that hold its precision, if any does. `tried`: what `try_all` found, where that is known.
 
     Of thresholds that do equally well, or differ by what one event makes, the middle one is taken,
     and the highest one for the classes of `careful`.
     """
-    return _best(_tried(recordings, card), range(len(recordings)), card, careful)
+    tried = tried or try_all(recordings, card)
+    return _best(tried, range(len(recordings)), card, careful)
 
 
-def crossed(recordings: Sequence[Recording], card: ModelCard, careful: Sequence[str] = ()
-            ) -> list[StreamCase]:
+def crossed(recordings: Sequence[Recording], card: ModelCard, careful: Sequence[str] = (),
+            tried: Tried | None = None) -> list[StreamCase]:
     """Every recording, judged with thresholds that all other people fitted. Raises DataError."""
     people = sorted({recording.person for recording in recordings})
     if len(people) < 2:
         raise DataError("thresholds need held-out streams of at least two people: each is judged "
                         "by what the others fit")
-    tried, cases = _tried(recordings, card), []
+    tried, cases = tried or try_all(recordings, card), []
     for person in people:
         others = [i for i, r in enumerate(recordings) if r.person != person]
         cases += cases_of([r for r in recordings if r.person == person],
@@ -64,7 +65,7 @@ def crossed(recordings: Sequence[Recording], card: ModelCard, careful: Sequence[
     return cases
 
 
-def _tried(recordings: Sequence[Recording], card: ModelCard) -> Tried:
+def try_all(recordings: Sequence[Recording], card: ModelCard) -> Tried:
     """Each threshold for all classes at once, on each recording."""
     cards = {rise: with_thresholds(card, {label: rise for label in card.labels
                                           if label not in card.background}) for rise in GRID}
@@ -140,11 +141,13 @@ def fit(model: str, shards: Path, out: Path, most: int | None) -> list[str]:
     check_labels(clips, card)
     recordings = [record(clip, engine, padded=True, allow=("all",))
                   for clip in tqdm(clips, unit="stream", leave=False)]
-    careful = unreliable(crossed(recordings, card), card)
-    disabled = unreliable(crossed(recordings, card, careful), card)
+    tried = try_all(recordings, card)
+    careful = unreliable(crossed(recordings, card, tried=tried), card)
+    disabled = unreliable(crossed(recordings, card, careful, tried), card)
     card = card.replace(smoothing={"disabled": disabled})
-    figures = stream_figures(crossed(recordings, card, careful))
-    new = fitted(recordings, card, careful)
+    tried = try_all(recordings, card)  # what is off takes no event from the others
+    figures = stream_figures(crossed(recordings, card, careful, tried))
+    new = fitted(recordings, card, careful, tried)
     told = {"figures": as_json(figures), "how": (
         f"{len(recordings)} rendered streams of held-out people, each with thresholds that the "
         "others fitted; together they chose the classes that are on")}
