@@ -31,6 +31,7 @@ from training.synthesis.cast import SPLITS
 GRID = tuple(step / 20 for step in range(7, 20))  # thresholds tried: 0.35 to 0.95
 FEWEST = 5  # events of a class, or its threshold is left as it is
 PRECISION = 0.8  # of a class that stays on
+PRIOR = 20  # events of the other classes, on average, that count with a class's own
 NONE = (0, 0, 0)
 TRAINING_CAST = SPLITS[0]  # how the names of its people begin
 
@@ -43,8 +44,10 @@ def fitted(recordings: Sequence[Recording], card: ModelCard, careful: Sequence[s
     """The card with the thresholds that give each class its best F1 on these recordings, of those
     that hold its precision, if any does. `tried`: what `try_all` found, where that is known.
 
-    Of thresholds that do equally well, or differ by what one event makes, the middle one is taken,
-    and the highest one for the classes of `careful`.
+    A class has few events, so PRIOR events of the other classes count with its own. Of thresholds
+    that do equally well, or differ by what one event makes, the lowest one is taken, for on real
+    video probabilities are flatter than on rendered people. The classes of `careful` go by their
+    own events and take the highest one.
     """
     tried = tried or try_all(recordings, card)
     return _best(tried, range(len(recordings)), card, careful)
@@ -81,20 +84,32 @@ def try_all(recordings: Sequence[Recording], card: ModelCard) -> Tried:
 def _best(tried: Tried, numbers: Sequence[int], card: ModelCard, careful: Sequence[str]
           ) -> ModelCard:
     """The card with the thresholds that do best on the recordings of these numbers."""
+    sums = {rise: {label: tuple(sum(rows[i].get(label, NONE)[k] for i in numbers)
+                                for k in range(3)) for label in card.labels}
+            for rise, rows in tried.items()}
+    off = {*card.background, *card.smoothing.disabled}
     best = {}
     for label in card.labels:
-        sums = {rise: tuple(sum(rows[i].get(label, NONE)[k] for i in numbers) for k in range(3))
-                for rise, rows in tried.items()}
-        right, _, missed = sums[GRID[0]]
-        off = label in card.background or label in card.smoothing.disabled
-        if off or right + missed < FEWEST:
+        events = sums[GRID[0]][label][0] + sums[GRID[0]][label][2]
+        if label in off or events < FEWEST:
             continue
-        marks = {rise: mark(*counts) for rise, counts in sums.items()}
+        prior = 0 if label in careful else PRIOR
+        marks, amount = {}, 0.0
+        for rise, of in sums.items():
+            other = _average([counts for name, counts in of.items() if name not in {label, *off}])
+            pooled = [own + prior * rate for own, rate in zip(of[label], other, strict=True)]
+            marks[rise], amount = (holds(*of[label][:2]), _f1(*pooled)), pooled[0] + pooled[2]
         holding, f1 = max(marks.values())
-        least = f1 - 1 / (right + missed)  # one event more or less is chance
+        least = f1 - 1 / amount  # one event more or less is chance
         top = [rise for rise in GRID if marks[rise][0] == holding and marks[rise][1] >= least]
-        best[label] = top[-1] if label in careful else top[len(top) // 2]
+        best[label] = top[-1] if label in careful else top[0]
     return with_thresholds(card, best)
+
+
+def _average(counts: Sequence[tuple[int, ...]]) -> tuple[float, ...]:
+    """Found, invented, missed of one event of these classes; all 0 where they have none."""
+    sums = [sum(column) for column in zip(*counts, strict=True)] or [0, 0, 0]
+    return tuple(value / max(sums[0] + sums[2], 1) for value in sums)
 
 
 def unreliable(cases: Sequence[StreamCase], card: ModelCard) -> list[str]:
@@ -117,9 +132,8 @@ def with_thresholds(card: ModelCard, thresholds: dict[str, float]) -> ModelCard:
     return card.replace(smoothing={"thresholds": {**card.smoothing.thresholds, **thresholds}})
 
 
-def mark(right: int, invented: int, missed: int) -> tuple[bool, float]:
-    """Whether the precision holds, then the F1."""
-    return holds(right, invented), 2 * right / max(2 * right + invented + missed, 1)
+def _f1(right: float, invented: float, missed: float) -> float:
+    return 2 * right / max(2 * right + invented + missed, 1)
 
 
 def check_held_out(clips: Sequence[Clip], shards: Path) -> None:
