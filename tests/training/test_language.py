@@ -194,6 +194,8 @@ def test_loose_fingers_still_tell_two_from_a_hand():
     bends = np.stack([draw_habit(rng).pose(pose)[BENDS] for _ in range(200)])
     assert (bends[:, [2, 3, 6, 7]] - bends[:, [0, 1, 4, 5]]).min() > 0.2
     assert bends[:, 0].std() > 0.03  # not everybody's finger is as straight
+    assert bends.min() > -0.1  # and no joint bends far back
+    assert bends.max() <= 1
 
 
 def test_hands_that_meet_do_so_whatever_the_habit(wave):

@@ -31,10 +31,12 @@ WIDE_SHARE, WIDE_SHIFT, WIDE_TURN, WIDE_BEND = 0.35, (0.4, 0.3, 0.07), 0.3, 0.09
 # How far fingers are from what a style says, on the way to a hand at ease, and each by itself; and
 # how large the strokes are (the logarithm). The second number is for those who are far.
 LOOSE, LOOSEST, EASE, OWN_BEND, REACH = (0.08, 0.2), 0.4, 0.22, (0.03, 0.06), (0.1, 0.25)
+SHORTEST, LONGEST = 0.55, 1.8  # reach
 # Some keep the hand still before and after the stroke: their share, and seconds longer a hold.
 HABIT_PAUSE, PAUSE_S = 0.25, (0.2, 1.0)
 RHYTHMS = ("even", "early", "late")
 BENDS = slice(SHAPE.start, SHAPE.start + 8)  # of the fingers, in a pose
+STRAIGHT = -0.08  # fingers bend back no further, unless a style says so
 TOUCH, FREE = 0.4, 0.6  # from here to there in front of the body a hand touches it ever less
 
 
@@ -65,7 +67,8 @@ class Habit:
         out[AT] += free * self.shift
         for part in (POINT, PALM):
             out[part] += free * (self.turn @ pose[part] - pose[part])
-        out[BENDS] += free * (self.loose * (EASE - pose[BENDS]) + self.fingers)
+        bent = pose[BENDS] + free * (self.loose * (EASE - pose[BENDS]) + self.fingers)
+        out[BENDS] = np.clip(bent, np.minimum(pose[BENDS], STRAIGHT), np.maximum(pose[BENDS], 1))
         return out
 
 
@@ -78,7 +81,7 @@ def draw_habit(rng: Rng) -> Habit:
     pause = rng.uniform(*PAUSE_S) if rng.random() < HABIT_PAUSE else 0.0
     loose = min(abs(rng.normal(0, LOOSE[wide])), LOOSEST)
     fingers = rng.normal(0, OWN_BEND[wide], 8).astype(np.float32)
-    reach = float(np.exp(rng.normal(0, REACH[wide])))
+    reach = float(np.clip(np.exp(rng.normal(0, REACH[wide])), SHORTEST, LONGEST))
     return Habit(shift.astype(np.float32), turn, bend.astype(np.float32), rhythm, pause, loose,
                  fingers, reach)
 
