@@ -108,17 +108,24 @@ def least_s(counted: Count, peaks: Peaks, precision: str = "fp32", streams: int 
 
 def measured_peaks(precision: str, threads: int, device: str = "cpu") -> Peaks | None:
     """This machine's peaks with so many threads; None where torch cannot multiply in that
-    precision here, or has not the device."""
+    precision here, or only slower than in float32, or has not the device."""
     torch.set_num_threads(threads)
-    types = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    multiply = (functools.partial(_int8_matmul, device=device) if precision == "int8" else
-                functools.partial(_float_matmul, kind=types[precision], device=device))
     try:
-        macs = max(side ** 3 / _fastest(multiply(side), device) for side in MATMUL_SIDES[device])
+        macs = _matmul_peak(precision, device)
+        if precision != "fp32" and macs < _matmul_peak("fp32", device):
+            return None  # a stopgap of torch, and no limit of the machine
         return Peaks(macs, {size: size / _fastest(_copy(size, device), device)
                             for size in COPY_BYTES})
     except (RuntimeError, AssertionError):  # no such kernel on this processor; torch without CUDA
         return None
+
+
+def _matmul_peak(precision: str, device: str) -> float:
+    """MACs a second of torch's best product of two matrices."""
+    types = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    multiply = (functools.partial(_int8_matmul, device=device) if precision == "int8" else
+                functools.partial(_float_matmul, kind=types[precision], device=device))
+    return max(side ** 3 / _fastest(multiply(side), device) for side in MATMUL_SIDES[device])
 
 
 def _layer(node: Any, shapes: dict[str, list[int]], weights: Collection[str]) -> Layer:

@@ -6,6 +6,7 @@ import copy
 import json
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,21 @@ def test_a_machines_peaks_are_found(device, precision, monkeypatch):
     assert peaks is not None
     assert peaks.macs_per_s > 1e8
     assert min(peaks.bytes_per_s.values()) > 1e8
+
+
+def test_a_precision_that_torch_only_has_a_stopgap_for_gives_no_limit(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roofline, "MATMUL_SIDES", {"cpu": (256,)})
+    monkeypatch.setattr(roofline, "PEAK_S", 0.01)
+    slow: list[int] = []
+
+    def product(side: int, device: str) -> Callable[[], object]:
+        slow.append(side)
+        return lambda: time.sleep(0.2)
+
+    monkeypatch.setattr(roofline, "_int8_matmul", product)
+    assert measured_peaks("int8", 1) is None
+    assert slow  # it was this that was timed
 
 
 # Rounds.
