@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,9 +45,17 @@ def open_openvino(path: Path, card: ModelCard, precision: str, threads: int | No
                           written=written)
 
 
+@lru_cache(maxsize=1)
+def _core() -> Any:
+    """OpenVINO's one core of this process, for good: each core that compiles for a CPU gives the
+    thread another stack for signals, and cores that end in another order than the reverse of their
+    beginning leave it one that is gone. The next signal, such as Ctrl-C, then ends the process."""
+    return openvino.Core()
+
+
 def native_precisions() -> list[str]:
     """What this processor computes in: "fp32", and "bf16" where that is built in."""
-    able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    able = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return ["fp32", "bf16"] if "BF16" in able else ["fp32"]
 
 
@@ -134,7 +143,7 @@ class OpenVinoEngine:
         options = {"INFERENCE_PRECISION_HINT": self._hint, "NUM_STREAMS": 1,
                    "INFERENCE_NUM_THREADS": self.threads}
         try:
-            compiled = openvino.Core().compile_model(self._with_its_layout(model), "CPU", options)
+            compiled = _core().compile_model(self._with_its_layout(model), "CPU", options)
         except RuntimeError as error:
             raise EngineError(f"OpenVINO cannot compile the network: {_last_line(error)}"
                               ) from error
@@ -177,7 +186,7 @@ def _channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _read(graph: Path | bytes) -> Any:
     try:
-        return openvino.Core().read_model(graph if isinstance(graph, bytes) else str(graph))
+        return _core().read_model(graph if isinstance(graph, bytes) else str(graph))
     except RuntimeError as error:
         name = "the exported graph" if isinstance(graph, bytes) else str(graph)
         raise EngineError(f"OpenVINO {openvino.__version__} cannot open {name}: "

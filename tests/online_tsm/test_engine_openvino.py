@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -18,6 +23,7 @@ from online_tsm.engine_onnx import OnnxEngine, open_session
 from online_tsm.export import export_network
 from online_tsm.graphs import PRECISION_KEY
 
+ROOT = Path(__file__).parents[2]
 INSTALLED = importlib.util.find_spec("openvino") is not None
 needs_openvino = pytest.mark.skipif(not INSTALLED, reason="openvino is not installed")
 CARD = ModelCard(name="tiny", architecture="mobilenet_v2", labels=("a", "b", "c"),
@@ -141,6 +147,31 @@ def test_a_steady_stream_uses_its_state_tensors_again(model):
             seen.add(states[phase].set.place[0].data.ctypes.data)
     assert len(seen) <= 8  # 140 steps, seven phases and a spare one
     assert len(engine._compiled[1].kept) <= 9  # one a pair of sets, and the spare one
+
+
+SIGNALLED = """
+import faulthandler, gc, os, signal, sys, numpy
+from online_tsm.engine import open_engine
+
+faulthandler.enable()  # as pytest does: signals have a stack of their own then
+engines = [open_engine(sys.argv[1], "openvino") for _ in range(2)]
+for engine in engines:
+    engine.step(numpy.zeros((1, 3, 32, 32), numpy.float32), [engine.open_state()])
+while engines:  # the first one goes first
+    del engine, engines[0]
+    gc.collect()
+    engine = None
+signal.signal(signal.SIGUSR1, lambda *_: print("told"))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+@needs_openvino
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows has no such signals")
+def test_a_signal_after_engines_have_gone_does_not_end_the_process(model):
+    done = subprocess.run([sys.executable, "-c", SIGNALLED, str(model)], text=True,
+                          capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert (done.returncode, done.stdout) == (0, "told\n"), done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -76,7 +76,6 @@ def test_preview_render_train_evaluate_and_the_models_page(gestures: Path, tmp_p
     recipe = toy_recipe(tmp_path)
     recipe["card"] = {**recipe["card"], "labels": ["left", "right", "nothing"],  # type: ignore[dict-item]
                       "mirrored_pairs": []}
-    recipe["run"] = {**recipe["run"], "workers": 0}  # type: ignore[dict-item]  # no fork after OpenGL
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     assert train([str(tmp_path / "recipe.yaml"), "--steps", "8"]) == 0
     model = str(tmp_path / "out" / "best.safetensors")
