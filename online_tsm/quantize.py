@@ -4,8 +4,8 @@
 
 Weights become signed, with a scale a channel, activations unsigned; what ranges these have is seen
 on real frames, stepped in float32 so that the states are real, too. Image, logits and states stay
-float32, so OUT.onnx is a model like any other: `--model OUT.onnx`. How often it decides as float32
-does is told; nothing ever takes it by itself.
+float32, so OUT.onnx is a model like any other: `--model OUT.onnx`. As many layers as it takes stay
+in float32, too. How often it decides as float32 does is told; nothing ever takes it by itself.
 """
 
 from __future__ import annotations
@@ -35,23 +35,33 @@ from online_tsm.graphs import PRECISION_KEY, SHARED_KEY, open_graph, write_atomi
 AGREEMENT = 0.99  # share of frames with the decision of float32, below which a user is warned
 CALIBRATION_FRAMES = 128  # of each video; as many others, in between, are compared
 WEIGHED = ("Conv", "Gemm")  # layers with weights
+# Of these the share, from the first on, that stays in float32: tried in turn until decisions agree.
+# An early layer's rounding goes through all others.
+SHARES = (0.0, 1 / 3)
+DECIDING = 2  # last layers that then stay in float32 as well
 
 
-def quantised(graph: Path | bytes, inputs: Array, keep_ends: bool = False) -> bytes:
+def quantised(graph: Path | bytes, inputs: Array, share: float = 0.0) -> bytes:
     """The INT8 form of a stateful float32 graph, calibrated on the steps of one stream over
-    `inputs` [T, 3, h, w]. `keep_ends` leaves the first and the last layer in float32."""
+    `inputs` [T, 3, h, w]. `share` of its layers, from the first on, and if it is not 0 the last
+    ones stay in float32."""
     with tempfile.TemporaryDirectory() as folder:
         folded, out = Path(folder) / "folded.onnx", Path(folder) / "int8.onnx"
         metadata = _fold(graph, folded)
-        weighed = [node.name for node in onnx.load(folded).graph.node if node.op_type in WEIGHED]
+        weighed = [node for node in onnx.load(folded).graph.node if node.op_type in WEIGHED]
+        early = round(share * len(weighed))
+        kept = weighed[:early] + weighed[-DECIDING:] if share else []
+        fine = {node.input[1]: [{"axis": 0, "reduce_range": False,
+                                 "quant_type": quantization.QuantType.QInt8}]
+                for node in weighed if node not in kept and _depthwise(node)}
         quantization.quantize_static(
             folded, out, _Steps(folded, inputs), quant_format=quantization.QuantFormat.QDQ,
             per_channel=True, weight_type=quantization.QuantType.QInt8,
             activation_type=quantization.QuantType.QUInt8,
             # Weights of 7 bits: where a processor has no VNNI, sums of two products of 8 bits
-            # overflow its 16 bits, and the answers are wrong.
-            reduce_range=True,
-            nodes_to_exclude=[weighed[0], weighed[-1]] if keep_ends else None)
+            # overflow its 16 bits, and the answers are wrong. Depthwise layers sum in 32 bits.
+            reduce_range=True, extra_options={"TensorQuantOverrides": fine},
+            nodes_to_exclude=[node.name for node in kept] or None)
         model = onnx.load(out)
     del model.metadata_props[:]
     for key, value in {**metadata, PRECISION_KEY: "int8"}.items():
@@ -59,6 +69,10 @@ def quantised(graph: Path | bytes, inputs: Array, keep_ends: bool = False) -> by
             model.metadata_props.add(key=key, value=value)
     made: bytes = model.SerializeToString()
     return made
+
+
+def _depthwise(node: onnx.NodeProto) -> bool:
+    return any(field.name == "group" and field.i > 1 for field in node.attribute)
 
 
 def _fold(graph: Path | bytes, out: Path) -> dict[str, str]:
@@ -103,21 +117,20 @@ def compare(graph: Path | bytes, int8: bytes, card: ModelCard, inputs: Array) ->
 
 
 def make(graph: Path | bytes, card: ModelCard, frames: Sequence[Any]
-         ) -> tuple[bytes, Faithfulness, bool]:
-    """INT8 throughout if that decides as float32 does on enough frames, else with the first and
-    last layer in float32 if that is better: the graph, how it compares, and whether the ends
-    were kept. Every other frame calibrates, the ones between them are compared."""
+         ) -> tuple[bytes, Faithfulness, float]:
+    """The INT8 form with the least in float32 that decides as float32 does on enough frames, or
+    else the one with the nearest logits: the graph, how it compares, and its share of `SHARES`.
+    Every other frame calibrates, the ones between them are compared."""
     inputs = network_inputs(card, frames, len(frames))
     calibrating, comparing = inputs[0::2], inputs[1::2]
-    made = quantised(graph, calibrating)
-    found = compare(graph, made, card, comparing)
-    if found.agreement >= AGREEMENT:
-        return made, found, False
-    kept = quantised(graph, calibrating, keep_ends=True)
-    better = compare(graph, kept, card, comparing)
-    if better.agreement > found.agreement:
-        return kept, better, True
-    return made, found, False
+    tried: list[tuple[bytes, Faithfulness, float]] = []
+    for share in SHARES:
+        made = quantised(graph, calibrating, share)
+        found = compare(graph, made, card, comparing)
+        tried.append((made, found, share))
+        if found.agreement >= AGREEMENT:
+            return tried[-1]
+    return min(tried, key=lambda one: one[1].difference)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -151,9 +164,10 @@ def _quantise(model: str, out: Path, videos: Sequence[str]) -> None:
         path, card, lambda: load_model(path)[0], lambda graph: graph)
     frames = [frame for video in videos
               for frame in read_frames(video, limit=2 * CALIBRATION_FRAMES)]
-    made, found, ends = make(graph, card, frames)
+    made, found, share = make(graph, card, frames)
     write_atomically(out, made)
-    print(f"{out}: {len(made)} bytes" + (", first and last layer in float32" if ends else ""))
+    kept = f", the first {share:.0%} of the layers and the last {DECIDING} in float32"
+    print(f"{out}: {len(made)} bytes{kept if share else ''}")
     print(f"decides as float32 on {found.agreement:.1%} of {len(frames) // 2} frames that it was "
           f"not calibrated on; logits off by up to {found.difference:.2g} of {found.scale:.2g}")
     if found.agreement < AGREEMENT:
