@@ -231,6 +231,40 @@ def test_a_broken_card_inside(saved):
         read_card(saved)
 
 
+def test_a_card_inside_without_an_end(saved):
+    from safetensors.torch import load_file, save_file
+    save_file(load_file(saved), saved, metadata={"card": "[" * 100_000})
+    with pytest.raises(CardError, match="card inside is no JSON"):
+        read_card(saved)
+
+
+def test_a_yaml_card_without_an_end(saved):
+    card_beside(saved).write_text("[" * 5000)
+    with pytest.raises(CardError, match="broken YAML"):
+        read_card(saved)
+
+
+@pytest.mark.parametrize("header", [
+    '{"__metadata__": []}', '{"__metadata__": null}', '{"__metadata__": "text"}',
+    '{"__metadata__": {"card": 5}}', "[" * 100_000,
+    '{"a": {"shape": ["2"], "data_offsets": [0, 8]}}',
+    '{"a": {"shape": [2], "data_offsets": [0, "8"]}}',
+    '{"a": {"shape": [2], "data_offsets": [0, 1e999]}}',
+])
+def test_a_header_of_other_types_is_broken(header, tmp_path):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header.encode() + bytes(8))
+    with pytest.raises(CheckpointError, match=r"x\.safetensors is no safetensors file"):
+        read_card(path)
+
+
+@pytest.mark.parametrize("name", [0, None, ("a",)])
+def test_tensors_without_names_are_told(name, tmp_path):
+    torch.save({name: torch.zeros(3)}, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match=r"x\.pth holds no named tensors"):
+        read_card(tmp_path / "x.pth")
+
+
 def test_tensors_that_overlap(saved):
     raw = saved.read_bytes()
     size = 8 + int.from_bytes(raw[:8], "little")
