@@ -289,6 +289,19 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path):
         resolve(tmp_path)
 
 
+@pytest.mark.parametrize("path", ["~nouser/m.pth", "m" * 300])
+def test_a_path_that_cannot_be_is_no_file(path):
+    with pytest.raises(CheckpointError, match=f"^{path} is no file"):
+        resolve(path)
+
+
+def test_a_file_whose_card_would_have_too_long_a_name_is_read(tmp_path):
+    path = tmp_path / ("m" * 251 + ".bin")
+    path.write_text("no weights")
+    with pytest.raises(CheckpointError, match="is no checkpoint"):
+        read_card(path)
+
+
 def test_saving_where_one_cannot_write(tiny_network, tiny_card, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match="cannot be written"):
