@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 VIDEO_RATE = 25.0  # frames a second of a video that does not say: what FFmpeg assumes as well
-HIGHEST_RATE = 1000.0  # frames a second; more is a damaged header
+NO_RATE = 1000.0  # frames a second: a grid of milliseconds, as of WebM, or a damaged header
 MOST_FRAMES = 10**8  # more is a damaged header
 LONGEST_GAP_S = 3600.0  # between two frames; more is a damaged time stamp
 LATEST_S = 1.0  # later than this the file waits: the reader was paused, or cannot keep up
@@ -220,8 +220,11 @@ def is_text(head: bytes) -> bool:
 
 
 def sane_rate(value: float) -> float | None:
-    """Frames a second as a container states them, or None where that is nonsense."""
-    return value if math.isfinite(value) and 0.0 < value <= HIGHEST_RATE else None
+    """Frames a second as a container states them, or None where that is nonsense.
+
+    A WebM of uneven times that states no rate is given 1000 by FFmpeg.
+    """
+    return value if math.isfinite(value) and 0.0 < value < NO_RATE else None
 
 
 def sane_count(value: float) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 from app.settings import Settings
@@ -26,8 +27,10 @@ REPORT = "report"  # the folder of what was measured, beside it
 
 def teach_dir(settings: Settings) -> Path:
     """The folder of recordings; it may not exist yet."""
-    folder = Path(settings.teach_dir).expanduser() if settings.teach_dir else default_teach_dir()
-    return folder.absolute()
+    # Not by Path's own methods, here and below: they raise at an unknown ~user and at a name that
+    # is too long.
+    given = os.path.expanduser(settings.teach_dir or "")
+    return (Path(given) if given else default_teach_dir()).absolute()
 
 
 def model_to_open(settings: Settings) -> tuple[str, str]:
@@ -37,7 +40,7 @@ def model_to_open(settings: Settings) -> tuple[str, str]:
     """
     asked = settings.model or DEFAULT_MODEL
     path = teach_dir(settings) / PERSONAL
-    if not settings.personal or not path.is_file():
+    if not settings.personal or not os.path.isfile(path):
         return asked, ""
     if settings.labels_file or settings.card_file:
         return asked, f"{path} is not used: it has labels of its own, and others were given"
@@ -80,7 +83,7 @@ def listing(folder: Path) -> list[str]:
     """
     lines = [_line(path) for path in _recordings(folder)]
     return lines + ([f"{PERSONAL}\t{_about(folder / PERSONAL)}"]
-                    if (folder / PERSONAL).is_file() else [])
+                    if os.path.isfile(folder / PERSONAL) else [])
 
 
 def delete(folder: Path, what: str) -> str:
@@ -88,7 +91,7 @@ def delete(folder: Path, what: str) -> str:
 
     Returns what was done, as a sentence. Raises RecordingError where there is no such thing.
     """
-    if what == PERSONAL and (folder / PERSONAL).is_file():
+    if what == PERSONAL and os.path.isfile(folder / PERSONAL):
         try:
             (folder / PERSONAL).unlink()
         except OSError as error:
@@ -106,7 +109,7 @@ def delete(folder: Path, what: str) -> str:
 
 
 def _recordings(folder: Path) -> list[Path]:
-    return recording_paths(folder) if folder.is_dir() else []
+    return recording_paths(folder) if os.path.isdir(folder) else []
 
 
 def _line(path: Path) -> str:

@@ -14,7 +14,7 @@ def cache_folder() -> Path:
     """The user's cache folder of this application; it may not exist yet."""
     chosen = os.environ.get(VARIABLE)
     if chosen:
-        return Path(chosen).expanduser()
+        return Path(os.path.expanduser(chosen))  # Path raises at an unknown ~user
     home = Path.home()
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / APPLICATION

@@ -30,7 +30,7 @@ def card_fields(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
         return {}
     try:
         fields = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # RecursionError: nested without an end
         raise CardError(f"{path.name}: the card inside is no JSON: {error}") from error
     if not isinstance(fields, dict):
         raise CardError(f"{path.name}: the card inside holds no keys and values")
@@ -62,7 +62,8 @@ def read_card_file(path: Path) -> dict[str, Any]:
         mark = error.problem_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise CardError(f"{path}{where}: {error.problem or 'broken YAML'}") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: 2024-02-30 is no date
+    # ValueError: 2024-02-30 is no date; RecursionError: lists in lists without an end
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise CardError(f"{path}: broken YAML: {error}") from error
     if fields is None:
         return {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,12 +45,13 @@ def resolve(name_or_path: str | Path) -> Path:
 
     Raises CheckpointError for what is neither.
     """
-    path = Path(name_or_path).expanduser()
-    if path.is_file():
+    # Not by Path's own methods: they raise at an unknown ~user and at a name that is too long.
+    path = Path(os.path.expanduser(name_or_path))
+    if os.path.isfile(path):
         return path
     if str(name_or_path) in zoo.entries():
         return zoo.fetch(str(name_or_path))
-    what = "is a folder" if path.is_dir() else "is no file"
+    what = "is a folder" if os.path.isdir(path) else "is no file"
     raise CheckpointError(f"{name_or_path} {what}, and no model has that name; "
                           f"known: {', '.join(zoo.entries())}")
 
@@ -145,7 +147,7 @@ def _given(path: Path, overrides: Mapping[str, Any] | None, card_file: Path | No
     """What the user says about the model, the weaker first: the YAML card, the overrides."""
     layers = []
     beside = card_file or card_beside(path)
-    if card_file is not None or beside.is_file():
+    if card_file is not None or os.path.isfile(beside):
         layers.append(read_card_file(beside))
         logger.info("%s: card from %s", path.name, beside)
     given = dict(overrides or {})

@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,16 +109,23 @@ def _open_safetensors(path: Path) -> WeightFile:
             raise CheckpointError(f"{path.name} is no safetensors file, or a cut one{_said(start)}")
         try:
             header = json.loads(file.read(length))
-            metadata = header.pop("__metadata__", {})
-            shapes = {name: tuple(entry["shape"]) for name, entry in header.items()}
-            end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            metadata = _texts(header.pop("__metadata__", {}))
+            shapes = {name: tuple(map(index, entry["shape"])) for name, entry in header.items()}
+            end = max((index(entry["data_offsets"][1]) for entry in header.values()), default=0)
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise CheckpointError(f"{path.name} is no safetensors file: its header is broken"
                                   ) from error
     if size < 8 + length + end:
         raise CheckpointError(f"{path.name} is cut: {size:,} bytes of {8 + length + end:,}; "
                               "copy or download it again")
     return WeightFile(path, shapes, metadata)
+
+
+def _texts(metadata: Any) -> dict[str, str]:
+    """The metadata as it must be. Raises TypeError."""
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise TypeError("__metadata__ holds texts by their names")
+    return metadata
 
 
 def _open_torch(path: Path, trust: bool) -> WeightFile:
@@ -162,7 +170,8 @@ def _tensors_of(loaded: Any, path: Path) -> dict[str, Tensor]:
             loaded = loaded[key]
             break
     tensors = dict(loaded) if isinstance(loaded, Mapping) else {}
-    if not tensors or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
+    if not tensors or not all(isinstance(name, str) and isinstance(value, torch.Tensor)
+                              for name, value in tensors.items()):
         held = ", ".join(map(str, list(tensors)[:5])) or type(loaded).__name__
         raise CheckpointError(f"{path.name} holds no named tensors (it holds: {held}); "
                               f"expected a state dict, or one under {' or '.join(WRAPPERS)}")

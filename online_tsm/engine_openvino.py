@@ -199,10 +199,16 @@ def _array(tensor: Any) -> Array:
 
 
 def _ports(nodes: Sequence[Any]) -> list[Port]:
-    return [Port(node.any_name,
-                 [size.get_length() if size.is_static else "?" for size in node.partial_shape],
+    return [Port(node.any_name, _sizes(node.partial_shape),
                  FLOAT32 if node.element_type == openvino.Type.f32
                  else node.element_type.get_type_name()) for node in nodes]
+
+
+def _sizes(shape: Any) -> list[Any]:
+    """Empty also where not even the number of dimensions is known, as ONNX Runtime has it."""
+    if shape.rank.is_dynamic:
+        return []
+    return [size.get_length() if size.is_static else "?" for size in shape]
 
 
 def _last_line(error: Exception) -> str:

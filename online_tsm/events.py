@@ -38,7 +38,7 @@ class EventDetector:
 
     Classes that were added when the thresholds of the others stood already (gestures taught by a
     user) take some of the probability of those; what they take is given back before it is held
-    against a threshold of the others. The margin they keep.
+    against a threshold of the others, upper or lower. The margin they keep.
 
     Background labels never fire, nor do the classes that the card disables.
     """
@@ -49,7 +49,8 @@ class EventDetector:
         self._labels = card.labels
         self._opposites = opposites(card)
         self._mute = indices(card, (*constants.disabled, *card.background), "smoothing: disabled")
-        self._added = sorted(indices(card, constants.added, "smoothing: added"))
+        self._added = np.array(sorted(indices(card, constants.added, "smoothing: added")), np.intp)
+        self._shares = ~np.isin(np.arange(len(card.labels)), self._added)
         self._rise = np.full(len(card.labels), constants.rise)
         for name, threshold in constants.thresholds.items():
             self._rise[list(indices(card, [name], "smoothing: thresholds"))] = threshold
@@ -70,8 +71,9 @@ class EventDetector:
 
         `index` is the frame's number, passed on into the event. Do not call it for cold frames.
         """
-        self._armed |= probabilities < self._fall
-        leader = self._leading(probabilities)
+        left = self._left(probabilities)
+        self._armed |= probabilities < self._fall * left
+        leader = self._leading(probabilities, left)
         if leader != self._leader:
             self._leader, self._since = leader, time
             if leader is not None and self._is_way_back(leader, time):
@@ -86,12 +88,15 @@ class EventDetector:
         self._fired[leader] = time
         return (Event(self._labels[leader], time, float(probabilities[leader]), index),)
 
-    def _leading(self, probabilities: NDArray[np.float32]) -> int | None:
+    def _left(self, probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+        """What the added classes leave to each class [K], as a share of its thresholds."""
+        return np.where(self._shares, 1 - probabilities[self._added].sum(), 1.0)
+
+    def _leading(self, probabilities: NDArray[np.float32], left: NDArray[np.float64]
+                 ) -> int | None:
         best = int(probabilities.argmax())
         top = probabilities[best]
-        needed = self._rise[best]
-        if self._added and best not in self._added:
-            needed = needed * (1 - probabilities[self._added].sum())
+        needed = self._rise[best] * left[best]
         if top < needed or best in self._mute:
             return None
         others = probabilities.copy()

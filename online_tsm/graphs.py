@@ -56,12 +56,18 @@ def open_graph(path: Path, card: ModelCard, load: Callable[[], Any],
 
 
 def check_shared(path: Path, metadata: Mapping[str, str]) -> None:
-    """Raises EngineError where an ONNX file points into weights that are no longer those it was
-    made for: its offsets would read anything."""
+    """Raises EngineError where an ONNX file points into weights that are not there, or no longer
+    those it was made for: its offsets would read anything."""
     if SHARED_KEY not in metadata:
         return
-    weights = path.with_name(metadata[SHARED_KEY])
-    if file_digest(weights) != metadata.get(DIGEST_KEY):
+    try:
+        weights = path.with_name(metadata[SHARED_KEY])
+        digest = file_digest(weights)
+    except (OSError, ValueError) as error:  # ValueError: that is no name of a file
+        raise EngineError(f"{path.name} has its weights in {metadata[SHARED_KEY]!r} beside it, "
+                          "which cannot be read; copy both files into one folder "
+                          f"({error})") from error
+    if digest != metadata.get(DIGEST_KEY):
         raise EngineError(f"{path.name} was made for other weights than those now in "
                           f"{weights.name}; make it anew: python -m online_tsm.export {weights} "
                           "--beside")

@@ -36,8 +36,9 @@ def state_shapes(inputs: Sequence[Port], outputs: Sequence[Port], card: ModelCar
         raise EngineError(f"{file} has {len(inputs)} inputs and {len(outputs)} outputs; an online "
                           "network has as many outputs as inputs, image and logits first, then "
                           "each piece of state")
+    _check_each((*inputs, *outputs), file)
     for before, after in zip(inputs[1:], outputs[1:], strict=True):
-        if before.type != after.type or not _may_equal(before.shape[1:], after.shape[1:]):
+        if not _may_equal(before.shape[1:], after.shape[1:]):
             raise EngineError(f"{file}: {before.name} {before.shape} and {after.name} "
                               f"{after.shape} must be the same state before and after a step, "
                               "but their shapes differ")
@@ -45,19 +46,30 @@ def state_shapes(inputs: Sequence[Port], outputs: Sequence[Port], card: ModelCar
         if isinstance(node.shape[0], int) and node.shape[0] != 1:
             raise EngineError(f"{file}: {node.name} {node.shape} is for {node.shape[0]} streams at "
                               "once; export it with a batch of 1 or a dynamic one")
-        if node.type != FLOAT32:
-            raise EngineError(f"{file}: {node.name} is {node.type}; only float32 is run here")
         if node is not inputs[0] and not all(isinstance(n, int) for n in node.shape[1:]):
             raise EngineError(f"{file}: the shape of {node.name} {node.shape} is not fixed, so "
                               "its zeros cannot be made; export it with a fixed image size")
     expected = [3, *card.input_size]
     if not _may_equal(image[1:], expected):
         raise EngineError(f"{file} takes images {image}, but the card says {expected} (input_size)")
-    classes = outputs[0].shape[-1]
+    logits = outputs[0]
+    if len(logits.shape) != 2:
+        raise EngineError(f"{file}: the logits {logits.name} {logits.shape} must be [batch, "
+                          "classes]; export them so")
+    classes = logits.shape[-1]
     if isinstance(classes, int) and classes != len(card.labels):
         raise EngineError(f"{file} has {classes} classes, but the card names {len(card.labels)} "
                           "labels")
     return [tuple(node.shape[1:]) for node in inputs[1:]]
+
+
+def _check_each(nodes: Sequence[Port], file: str) -> None:
+    for node in nodes:
+        if node.type != FLOAT32:
+            raise EngineError(f"{file}: {node.name} is {node.type}; only float32 is run here")
+        if not node.shape:
+            raise EngineError(f"{file}: {node.name} has no shape, or is a single number; export "
+                              "it with a batch as its first dimension")
 
 
 def _may_equal(one: Sequence[Any], other: Sequence[Any]) -> bool:

@@ -197,7 +197,7 @@ def recording_paths(root: Path) -> list[Path]:
     """The videos in the folders of `root`, by label and date. What a killed recorder left behind
     is none. Raises RecordingError for a folder that is not there."""
     root = Path(root)
-    if not root.is_dir():
+    if not os.path.isdir(root):  # Path raises at a name that is too long
         raise RecordingError(f"{root} is no folder; expected one with a folder a gesture, "
                              "as in 'double wave/1.mp4'")
     try:

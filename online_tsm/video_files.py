@@ -32,12 +32,14 @@ def write_video(path: Path, images: Sequence[Image], rate: float) -> None:
         raise RecordingError(f"{path.parent} takes no video of {width} x {height} pixels; is the "
                              "disk full, or the folder read-only?")
     writer.set(cv2.VIDEOWRITER_PROP_QUALITY, QUALITY)
-    for image in images:
-        if image.shape[:2] != (height, width):
-            raise RecordingError("the camera's picture changed its size in mid-recording; try "
-                                 "again")
-        writer.write(image)
-    writer.release()
+    try:
+        for image in images:
+            if image.shape[:2] != (height, width):
+                raise RecordingError("the camera's picture changed its size in mid-recording; try "
+                                     "again")
+            writer.write(image)
+    finally:
+        writer.release()  # Windows deletes no file that is open
     if sum(1 for _ in read_video(path)) < len(images):  # the writer tells nobody of a full disk
         raise RecordingError(f"{path.parent} took no whole video; is the disk full?")
     with path.open("rb+") as file:

@@ -61,6 +61,15 @@ def test_without_anything_taught_there_is_nothing_to_say(tmp_path: Path) -> None
     assert model_to_open(Settings(teach_dir=str(tmp_path / "none"))) == (DEFAULT_MODEL, "")
 
 
+@pytest.mark.parametrize("folder", ["~nouser/m", "m" * 300])
+def test_a_folder_that_cannot_be_holds_nothing(folder: str) -> None:
+    settings = Settings(teach_dir=folder)
+    assert model_to_open(settings) == (DEFAULT_MODEL, "")
+    assert listing(teach_dir(settings)) == []
+    with pytest.raises(RecordingError, match="holds no"):
+        delete(teach_dir(settings), PERSONAL)
+
+
 def test_another_models_taught_one_is_left_alone(folder: Path) -> None:
     opened, words = model_to_open(Settings(teach_dir=str(folder)))
     assert opened == DEFAULT_MODEL

@@ -294,7 +294,8 @@ def test_time_stamps_that_are_nonsense_are_replaced(stamp: float, expected: floa
 
 @pytest.mark.parametrize(("value", "rate", "count"), [
     (30.0, 30.0, 30), (0.0, None, None), (-1.0, None, None), (float("nan"), None, None),
-    (float("inf"), None, None), (90000.0, None, 90000), (-9.2e18, None, None), (1e12, None, None),
+    (float("inf"), None, None), (1000.0, None, 1000), (90000.0, None, 90000),
+    (-9.2e18, None, None), (1e12, None, None),
 ])
 def test_headers_that_are_nonsense(value: float, rate: float | None, count: int | None) -> None:
     assert sane_rate(value) == rate

@@ -231,6 +231,40 @@ def test_a_broken_card_inside(saved):
         read_card(saved)
 
 
+def test_a_card_inside_without_an_end(saved):
+    from safetensors.torch import load_file, save_file
+    save_file(load_file(saved), saved, metadata={"card": "[" * 100_000})
+    with pytest.raises(CardError, match="card inside is no JSON"):
+        read_card(saved)
+
+
+def test_a_yaml_card_without_an_end(saved):
+    card_beside(saved).write_text("[" * 5000)
+    with pytest.raises(CardError, match="broken YAML"):
+        read_card(saved)
+
+
+@pytest.mark.parametrize("header", [
+    '{"__metadata__": []}', '{"__metadata__": null}', '{"__metadata__": "text"}',
+    '{"__metadata__": {"card": 5}}', "[" * 100_000,
+    '{"a": {"shape": ["2"], "data_offsets": [0, 8]}}',
+    '{"a": {"shape": [2], "data_offsets": [0, "8"]}}',
+    '{"a": {"shape": [2], "data_offsets": [0, 1e999]}}',
+])
+def test_a_header_of_other_types_is_broken(header, tmp_path):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header.encode() + bytes(8))
+    with pytest.raises(CheckpointError, match=r"x\.safetensors is no safetensors file"):
+        read_card(path)
+
+
+@pytest.mark.parametrize("name", [0, None, ("a",)])
+def test_tensors_without_names_are_told(name, tmp_path):
+    torch.save({name: torch.zeros(3)}, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match=r"x\.pth holds no named tensors"):
+        read_card(tmp_path / "x.pth")
+
+
 def test_tensors_that_overlap(saved):
     raw = saved.read_bytes()
     size = 8 + int.from_bytes(raw[:8], "little")
@@ -253,6 +287,19 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path):
         resolve("nonsense")
     with pytest.raises(CheckpointError, match="is a folder"):
         resolve(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["~nouser/m.pth", "m" * 300])
+def test_a_path_that_cannot_be_is_no_file(path):
+    with pytest.raises(CheckpointError, match=f"^{path} is no file"):
+        resolve(path)
+
+
+def test_a_file_whose_card_would_have_too_long_a_name_is_read(tmp_path):
+    path = tmp_path / ("m" * 251 + ".bin")
+    path.write_text("no weights")
+    with pytest.raises(CheckpointError, match="is no checkpoint"):
+        read_card(path)
 
 
 def test_saving_where_one_cannot_write(tiny_network, tiny_card, tmp_path):

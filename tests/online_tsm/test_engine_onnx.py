@@ -289,7 +289,30 @@ def shrinking_state() -> bytes:
     return _model(helper.make_graph(nodes, "shrinking", values[:2], values[2:]))
 
 
+def with_state(shape: list[int] | None, kind: int = TensorProto.FLOAT,
+               logits: tuple[int, ...] = (1, 3)) -> bytes:
+    """A graph whose state goes through as it is."""
+    axes = {"axes": [2, 3]} if logits else {}
+    nodes = [helper.make_node("ReduceMean", ["image"], ["logits"], keepdims=0, **axes),
+             helper.make_node("Identity", ["state"], ["next"])]
+    return _model(helper.make_graph(
+        nodes, "stateful",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 4, 4]),
+         helper.make_tensor_value_info("state", kind, shape)],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, logits),
+         helper.make_tensor_value_info("next", kind, shape)]))
+
+
+SHAPELESS = [  # and what is said of each
+    (with_state([]), "state has no shape, or is a single number"),
+    (with_state(None), "state has no shape, or is a single number"),
+    (with_state([], TensorProto.INT64), "state is .*64.*only float32"),
+    (with_state([1, 4], logits=()), "logits has no shape, or is a single number"),
+]
+
+
 @pytest.mark.parametrize(("graph", "named"), [
+    *SHAPELESS,
     (clip_model(), "takes whole clips .* no online network"),
     (image_model(), "1 inputs and 1 outputs"),
     (shrinking_state(), r"state \[1, 3, 4, 4\] and next \[1, 3, 1, 1\]"),

@@ -14,6 +14,7 @@ import onnx
 import pytest
 import torch
 from seeding import seed_weights
+from test_engine_onnx import SHAPELESS
 
 from models.build import build_network
 from models.card import ModelCard
@@ -86,6 +87,15 @@ def test_streaming_equals_the_clip_in_float32(engine, network):
     assert (engine.name, engine.device, engine.precision, engine.threads) == (
         "openvino", "cpu", "fp32", 1)
     assert engine.shifted_blocks == 10
+
+
+@needs_openvino
+@pytest.mark.parametrize(("graph", "named"), SHAPELESS)
+def test_a_state_or_logits_without_a_shape_are_refused_with_the_reason(graph, named, tmp_path):
+    (tmp_path / "foreign.onnx").write_bytes(graph)
+    (tmp_path / "foreign.yaml").write_text("labels: [a, b, c]\ninput_size: [4, 4]\n")
+    with pytest.raises(EngineError, match=f"foreign.onnx.*{named}"):
+        open_engine(tmp_path / "foreign.onnx", "openvino")
 
 
 @needs_openvino

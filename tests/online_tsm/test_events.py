@@ -209,6 +209,21 @@ def test_an_added_class_takes_nothing_from_the_others_thresholds():
     assert fires(EventDetector(added), Thumb_Up=0.6) == []  # REST took the rest
 
 
+def test_a_gesture_held_beside_an_added_class_fires_once():
+    """0.28 is enough for half of the upper threshold, and not under half of the lower one."""
+    detector = EventDetector(jester(rise=0.5, margin=0.0, added=["Drumming Fingers",
+                                                                 "Shaking Hand"]))
+    held = {"Thumb_Up": 0.28, "Shaking_Hand": 0.25, "Drumming_Fingers": 0.25}
+    fired = [event for frame in range(90)
+             for event in detector.update(frame / 30, shares(**held), frame)]
+    assert names(fired) == ["Thumb Up"]
+    for frame in range(90, 120):  # it sinks under half of the lower threshold
+        detector.update(frame / 30, shares(Thumb_Up=0.1, Shaking_Hand=0.25, Drumming_Fingers=0.25))
+    fired = [event for frame in range(120, 150)
+             for event in detector.update(frame / 30, shares(**held), frame)]
+    assert names(fired) == ["Thumb Up"]
+
+
 def test_an_added_class_has_its_own_threshold_in_full():
     card = jester(added=["Shaking Hand", "Thumb Up"], thresholds={"Shaking Hand": 0.7})
     assert fires(EventDetector(card), Shaking_Hand=0.65, Thumb_Up=0.3) == []

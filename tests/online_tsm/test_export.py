@@ -15,7 +15,7 @@ from models.card import card_from_dict
 from models.checkpoints import read_card, save_model
 from online_tsm.engine import EngineError, open_engine
 from online_tsm.export import export_network, main, share_weights, verify
-from online_tsm.graphs import file_digest
+from online_tsm.graphs import DIGEST_KEY, SHARED_KEY, check_shared, file_digest
 
 
 @pytest.fixture
@@ -114,6 +114,13 @@ def test_a_graph_that_shares_weights_refuses_others(checkpoint, tiny_network, ti
     checkpoint.unlink()
     with pytest.raises(EngineError, match=r"tiny\.safetensors"):
         open_engine(small, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["gone.safetensors", "sub/w.safetensors", ".", "..", "", "a\0b",
+                                  "x" * 300])
+def test_a_graph_whose_weights_cannot_be_read_says_so(name, tmp_path):
+    with pytest.raises(EngineError, match=r"^tiny\.onnx has its weights in .* copy both files"):
+        check_shared(tmp_path / "tiny.onnx", {SHARED_KEY: name, DIGEST_KEY: "0" * 64})
 
 
 def test_weights_stored_in_another_precision_are_not_shared(tiny_network, tiny_card, tmp_path):

@@ -23,6 +23,7 @@ from online_tsm.recordings import (
     safe_label,
     save_recording,
 )
+from online_tsm.video_files import read_video, write_video
 
 ROOT = Path(__file__).parents[2]
 
@@ -286,6 +287,15 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     images, times = clip()
     with pytest.raises(RecordingError, match="cannot be written"):
         save_recording(tmp_path, "circle", images, times, stroke=None)
+
+
+def test_a_recording_that_is_given_up_is_closed(tmp_path: Path) -> None:
+    """Windows deletes no file that is open. What is closed can be played."""
+    images = [np.zeros((*size, 3), np.uint8) for size in ((48, 64), (48, 64), (64, 48))]
+    with pytest.raises(RecordingError, match="changed its size") as caught:
+        write_video(tmp_path / "a.avi", images, 10.0)
+    assert len(list(read_video(tmp_path / "a.avi"))) == 2
+    assert caught.tb is not None  # which keeps all that the call held
 
 
 def test_the_default_folder_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
