@@ -96,6 +96,8 @@ def demo(settings: Settings, started: float) -> None:
             stack.callback(window.close)
         loop = Demo(settings, engine, sinks, window, teaching, started=started, stopping=stopping)
         _play(settings, loop, source)
+        if teaching is not None and teaching.active and not source.live:
+            say(f"{settings.source} has ended, and the session with it; what was recorded is kept")
         if window is not None:
             window.close()
         sinks.close()
@@ -139,6 +141,9 @@ def _open(settings: Settings) -> Source:
 
 
 def _open_sample(settings: Settings, reason: SourceError) -> Source:
+    if settings.teach:
+        raise SettingsError(f"--teach needs a camera that sees you, or a video of you after "
+                            f"--source: {reason}")
     say(f"no camera: {reason}; playing the bundled sample instead")
     return open_source(str(SAMPLE), _source_options(settings))
 
