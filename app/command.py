@@ -125,7 +125,8 @@ def _teaching(settings: Settings, engine: Engine) -> Teaching:
 
 def say(words: str) -> None:
     """Words go to stderr; stdout is for data."""
-    print(words, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # its terminal may be closed, and the run has work to finish
+        print(words, file=sys.stderr, flush=True)
 
 
 def _open(settings: Settings) -> Source:
@@ -219,14 +220,23 @@ def _card(settings: Settings) -> ModelCard:
 
 @contextlib.contextmanager
 def _set_by_signals(stopping: threading.Event) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the run in order, report included; a second one ends it at once."""
+    """Ctrl-C, SIGTERM and a closed terminal end the run in order, report included; a second one
+    ends it at once."""
     def stop(number: int, _: Any) -> None:
         signal.signal(number, signal.SIG_DFL)
         stopping.set()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in _ending_signals()}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _ending_signals() -> list[signal.Signals]:
+    """SIGHUP comes as the terminal closes (on Windows SIGBREAK); nohup has it ignored."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    found = [signal.Signals[name] for name in names if name in signal.Signals.__members__]
+    return [number for number in found
+            if number.name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN]

@@ -225,7 +225,7 @@ def test_ctrl_c_while_it_starts_ends_without_a_traceback(tmp_path: Path, delay_s
     assert "cannot be loaded" not in words
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_finishes_recording_and_report(clip: Path, tmp_path: Path, number: int) -> None:
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "run_demo.py"), "--source", str(SAMPLE), "--no-display",
