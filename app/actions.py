@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 from app.action_file import Action, ActionsError
@@ -171,7 +172,7 @@ def _load_keyboard(actions: Any) -> Any:
 def _press(keyboard: Any, keys: Sequence[str]) -> None:
     controller = keyboard.Controller()
     codes = ["+" if key == "plus" else key if len(key) == 1 else keyboard.Key[key] for key in keys]
-    for code in codes:
-        controller.press(code)
-    for code in reversed(codes):
-        controller.release(code)
+    with ExitStack() as held:  # whatever fails half-way, no key stays down
+        for code in codes:
+            controller.press(code)
+            held.callback(controller.release, code)

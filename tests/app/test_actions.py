@@ -280,6 +280,8 @@ def keyboard(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
 
     class Controller:
         def press(self, key: Any) -> None:
+            if key == "é":
+                raise ValueError("no such key here")
             log.append(("press", key))
 
         def release(self, key: Any) -> None:
@@ -303,6 +305,13 @@ def test_shortcut_is_held_and_let_go(keyboard: list[tuple[str, Any]]) -> None:
     with Actions({"Thumb Up": Action("key", ("ctrl", "plus"))}) as actions:
         actions.fire(event())
     assert keyboard == [("press", "<ctrl>"), ("press", "+"), ("release", "+"),
+                        ("release", "<ctrl>")]
+
+
+def test_shortcut_that_fails_half_way_leaves_no_key_down(keyboard: list[tuple[str, Any]]) -> None:
+    with Actions({"Thumb Up": Action("key", ("ctrl", "left", "é"))}) as actions:
+        actions.fire(event())
+    assert keyboard == [("press", "<ctrl>"), ("press", "<left>"), ("release", "<left>"),
                         ("release", "<ctrl>")]
 
 
