@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 WAITING = 8  # actions in the queue; a gesture beyond them is dropped, and said
 STDERR = 2  # the file descriptor; programs write there, since our stdout is for data
+# Ctrl-C in the demo's terminal ends the demo, not what it has launched.
+APART: dict[str, Any] = ({"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+                         if sys.platform == "win32" else {"start_new_session": True})
 CLOSE_S = 2.0  # how long close() waits for what is still under way
 
 
@@ -122,7 +125,7 @@ def describe(action: Action) -> str:
 
 def _run(action: Action) -> None:
     """Runs a program; one that takes longer than the timeout goes on, and is not waited for."""
-    process = subprocess.Popen(action.words, stdin=subprocess.DEVNULL, stdout=STDERR)
+    process = subprocess.Popen(action.words, stdin=subprocess.DEVNULL, stdout=STDERR, **APART)
     try:
         code = process.wait(action.timeout_s)
     except subprocess.TimeoutExpired:

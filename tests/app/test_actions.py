@@ -222,6 +222,17 @@ def test_program_that_goes_on_is_not_waited_for(tmp_path: Path) -> None:
         wait_for((tmp_path / "slow").exists)  # and yet it was not ended
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no sessions")
+def test_program_is_out_of_reach_of_our_terminals_ctrl_c(tmp_path: Path) -> None:
+    path = tmp_path / "session"
+    code = "import os, sys; print(os.getpgid(0), os.getsid(0), file=open(sys.argv[1], 'w'))"
+    with Actions({"Thumb Up": python(code, str(path))}) as actions:
+        actions.fire(event())
+        wait_for(lambda: path.exists() and path.read_text().endswith("\n"))
+    group, session = map(int, path.read_text().split())
+    assert group == session != os.getsid(0)
+
+
 @pytest.mark.parametrize(("action", "message"), [
     (Action("run", ("no-such-program", "x"), 5.0),
      "Thumb Up: could not run no-such-program x: No such file or directory"),
