@@ -31,8 +31,8 @@ class VideoRecorder:
 
     The size is that of the first picture; others are scaled to fit, with black borders. Where
     the mp4 encoder is missing or refuses the size, it records .avi, beside any that is there:
-    `path` is the file really written. At the start, OutputError says what is wrong. In mid-run nothing is raised: `failed`
-    says why it stopped.
+    `path` is the file really written. At the start, OutputError says what is wrong. In mid-run
+    nothing is raised: `failed` says why it stopped.
     """
 
     def __init__(self, path: str | Path, rate: float) -> None:
