@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import signal
 import sys
 import threading
@@ -26,7 +27,7 @@ from models.card_files import read_labels
 from models.checkpoints import DEFAULT_MODEL, read_card
 from models.errors import CheckpointError
 from online_tsm.engine import Engine, EngineError, open_engine
-from online_tsm.labels import LabelError
+from online_tsm.labels import EVERY_CLASS, LabelError
 from online_tsm.latency import LatencyError, LatencyReport
 from online_tsm.preprocess import FrameError
 from online_tsm.recordings import RecordingError
@@ -114,13 +115,22 @@ def _engine(settings: Settings, model: str | Path) -> Engine:
 def _teaching(settings: Settings, engine: Engine) -> Teaching:
     """Opens a session at once where the settings ask for it."""
     def open_learned(path: Path) -> Stream:
-        return new_stream(settings, _engine(settings, path))
+        learned = _engine(settings, path)
+        return new_stream(_with_taught_allowed(settings, learned.card), learned)
 
     teaching = Teaching(teach_dir(settings), settings.model or DEFAULT_MODEL, engine.card,
                         open_learned)
     if settings.teach:
         teaching.start()
     return teaching
+
+
+def _with_taught_allowed(settings: Settings, card: ModelCard) -> Settings:
+    """The settings with what was taught in an allow list: nobody could name it at the start."""
+    if not settings.allow or settings.allow == [EVERY_CLASS]:
+        return settings
+    taught = [label for label in card.smoothing.added if label not in settings.deny]
+    return dataclasses.replace(settings, allow=[*settings.allow, *taught])
 
 
 def say(words: str) -> None:
