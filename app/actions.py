@@ -25,8 +25,10 @@ logger = logging.getLogger(__name__)
 WAITING = 8  # actions in the queue; a gesture beyond them is dropped, and said
 STDERR = 2  # the file descriptor; programs write there, since our stdout is for data
 # Ctrl-C in the demo's terminal ends the demo, not what it has launched.
-APART: dict[str, Any] = ({"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-                         if sys.platform == "win32" else {"start_new_session": True})
+if sys.platform == "win32":
+    APART: dict[str, Any] = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+else:
+    APART: dict[str, Any] = {"start_new_session": True}
 CLOSE_S = 2.0  # how long close() waits for what is still under way
 
 

@@ -105,7 +105,7 @@ def test_the_taught_model_is_switched_off_by_a_flag(flags: list[str], personal: 
 
 def test_a_binary_file_is_no_configuration(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(SettingsError, match="configuration .*: it is not UTF-8 text"):
+    with pytest.raises(SettingsError, match=r"configuration .*: it is not UTF-8 text"):
         read_config(tmp_path / "x.yaml")
 
 

@@ -136,9 +136,10 @@ def test_what_is_learned_acts_at_once_and_the_loop_never_waited(
     (["left"], [], ("right", "stop")), (["left"], ["Knock"], ("right", "stop", "Knock")),
     (["all"], [], ()), ([], [], ())])
 def test_what_is_learned_is_allowed_unless_it_is_denied(
-        tmp_path: Path, tiny_card: ModelCard, knocking: ModelCard, allow: list[str],
-        deny: list[str], left_out: tuple[str, ...]) -> None:
-    learned = knocking.replace(smoothing={"added": ["Knock"]})
+        tmp_path: Path, tiny_card: ModelCard, allow: list[str], deny: list[str],
+        left_out: tuple[str, ...]) -> None:
+    learned = tiny_card.replace(labels=[*tiny_card.labels, "Knock"],
+                                smoothing={"added": ["Knock"]})
     settings = Settings(engine="torch", device="cpu", allow=allow, deny=deny,
                         teach_dir=str(tmp_path))
     engine = open_it(write(tmp_path / "tiny.safetensors", tiny_card, "nothing"))
