@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import os
 import signal
 import sys
 import threading
@@ -71,6 +72,7 @@ def run(flags: argparse.Namespace, started: float) -> int:
 def demo(settings: Settings, started: float) -> None:
     """One run: engine, source, outputs, window, loop, report."""
     _check_files(settings)
+    _check_teach_dir(settings)
     reason = display_available() if settings.display else ""
     headless = not settings.display or bool(reason)
     if reason and settings.teach:
@@ -191,6 +193,22 @@ def _check_files(settings: Settings) -> None:
         taken[path] = flag
     if settings.latency is not None and not Path(settings.latency).resolve().parent.is_dir():
         raise SettingsError(f"--latency {settings.latency}: there is no such folder; make it first")
+
+
+def _check_teach_dir(settings: Settings) -> None:
+    """A folder that was asked for must be one: better said now than after the first recording."""
+    if settings.teach_dir is None and not settings.teach:
+        return
+    folder = teach_dir(settings)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise SettingsError(f"--teach-dir {folder}: this is a file; name a folder") from error
+    except OSError as error:
+        raise SettingsError(f"--teach-dir {folder}: the folder cannot be made: {error.strerror}; "
+                            "name another one") from error
+    if settings.teach and not os.access(folder, os.W_OK):
+        raise SettingsError(f"--teach-dir {folder}: nothing can be written there; name another one")
 
 
 def _report(report: LatencyReport, settings: Settings, run: Sinks | None) -> None:
