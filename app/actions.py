@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 from app.action_file import Action, ActionsError
@@ -23,6 +24,11 @@ logger = logging.getLogger(__name__)
 
 WAITING = 8  # actions in the queue; a gesture beyond them is dropped, and said
 STDERR = 2  # the file descriptor; programs write there, since our stdout is for data
+# Ctrl-C in the demo's terminal ends the demo, not what it has launched.
+if sys.platform == "win32":
+    APART: dict[str, Any] = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+else:
+    APART: dict[str, Any] = {"start_new_session": True}
 CLOSE_S = 2.0  # how long close() waits for what is still under way
 
 
@@ -121,7 +127,7 @@ def describe(action: Action) -> str:
 
 def _run(action: Action) -> None:
     """Runs a program; one that takes longer than the timeout goes on, and is not waited for."""
-    process = subprocess.Popen(action.words, stdin=subprocess.DEVNULL, stdout=STDERR)
+    process = subprocess.Popen(action.words, stdin=subprocess.DEVNULL, stdout=STDERR, **APART)
     try:
         code = process.wait(action.timeout_s)
     except subprocess.TimeoutExpired:
@@ -171,7 +177,7 @@ def _load_keyboard(actions: Any) -> Any:
 def _press(keyboard: Any, keys: Sequence[str]) -> None:
     controller = keyboard.Controller()
     codes = ["+" if key == "plus" else key if len(key) == 1 else keyboard.Key[key] for key in keys]
-    for code in codes:
-        controller.press(code)
-    for code in reversed(codes):
-        controller.release(code)
+    with ExitStack() as held:  # whatever fails half-way, no key stays down
+        for code in codes:
+            controller.press(code)
+            held.callback(controller.release, code)

@@ -142,7 +142,7 @@ class LiveSource:
         patient_until = time.perf_counter() + self._patience_s
         ever, tries = False, 0
         while True:
-            delivered = self._follow(self._connect())
+            delivered = self._follow()
             if self._stop.is_set():
                 return
             ever, tries = ever or delivered, 0 if delivered else tries
@@ -157,10 +157,13 @@ class LiveSource:
             self._stop.wait(pause)
             self._say(f"{self.name} {what}, trying again ...")
 
-    def _follow(self, capture: Any) -> bool:
-        """Puts frames into the slot until the capture ends or fails; whether there were any."""
+    def _follow(self) -> bool:
+        """Connects, and puts frames into the slot until the capture ends or fails; whether there
+        were any."""
+        capture: Any = None
         frames = damaged = 0
         try:
+            capture = self._connect()
             while damaged < MOST_DAMAGED and not self._stop.is_set() and capture.grab():
                 grabbed = time.perf_counter()
                 ok, image = capture.retrieve()
@@ -173,7 +176,8 @@ class LiveSource:
         except cv2.error as error:
             logger.info("%s: %s", self.name, error)
         finally:
-            capture.release()
+            if capture is not None:
+                capture.release()
         return frames > 0
 
     def _put(self, frame: Frame, first: bool) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
+import os
 import signal
 import sys
 import threading
@@ -26,7 +28,7 @@ from models.card_files import read_labels
 from models.checkpoints import DEFAULT_MODEL, read_card
 from models.errors import CheckpointError
 from online_tsm.engine import Engine, EngineError, open_engine
-from online_tsm.labels import LabelError
+from online_tsm.labels import EVERY_CLASS, LabelError
 from online_tsm.latency import LatencyError, LatencyReport
 from online_tsm.preprocess import FrameError
 from online_tsm.recordings import RecordingError
@@ -70,6 +72,7 @@ def run(flags: argparse.Namespace, started: float) -> int:
 def demo(settings: Settings, started: float) -> None:
     """One run: engine, source, outputs, window, loop, report."""
     _check_files(settings)
+    _check_teach_dir(settings)
     reason = display_available() if settings.display else ""
     headless = not settings.display or bool(reason)
     if reason and settings.teach:
@@ -116,7 +119,8 @@ def _engine(settings: Settings, model: str | Path) -> Engine:
 def _teaching(settings: Settings, engine: Engine) -> Teaching:
     """Opens a session at once where the settings ask for it."""
     def open_learned(path: Path) -> Stream:
-        return new_stream(settings, _engine(settings, path))
+        learned = _engine(settings, path)
+        return new_stream(_with_taught_allowed(settings, learned.card), learned)
 
     teaching = Teaching(teach_dir(settings), settings.model or DEFAULT_MODEL, engine.card,
                         open_learned)
@@ -125,9 +129,18 @@ def _teaching(settings: Settings, engine: Engine) -> Teaching:
     return teaching
 
 
+def _with_taught_allowed(settings: Settings, card: ModelCard) -> Settings:
+    """The settings with what was taught in an allow list: nobody could name it at the start."""
+    if not settings.allow or settings.allow == [EVERY_CLASS]:
+        return settings
+    taught = [label for label in card.smoothing.added if label not in settings.deny]
+    return dataclasses.replace(settings, allow=[*settings.allow, *taught])
+
+
 def say(words: str) -> None:
     """Words go to stderr; stdout is for data."""
-    print(words, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # its terminal may be closed, and the run has work to finish
+        print(words, file=sys.stderr, flush=True)
 
 
 def _open(settings: Settings) -> Source:
@@ -187,6 +200,22 @@ def _check_files(settings: Settings) -> None:
         raise SettingsError(f"--latency {settings.latency}: there is no such folder; make it first")
 
 
+def _check_teach_dir(settings: Settings) -> None:
+    """A folder that was asked for must be one: better said now than after the first recording."""
+    if settings.teach_dir is None and not settings.teach:
+        return
+    folder = teach_dir(settings)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise SettingsError(f"--teach-dir {folder}: this is a file; name a folder") from error
+    except OSError as error:
+        raise SettingsError(f"--teach-dir {folder}: the folder cannot be made: {error.strerror}; "
+                            "name another one") from error
+    if settings.teach and not os.access(folder, os.W_OK):
+        raise SettingsError(f"--teach-dir {folder}: nothing can be written there; name another one")
+
+
 def _report(report: LatencyReport, settings: Settings, run: Sinks | None) -> None:
     """The latency report on stderr, in the folder of a headless run, and in the file asked for."""
     say("\n" + report.text())
@@ -224,14 +253,23 @@ def _card(settings: Settings) -> ModelCard:
 
 @contextlib.contextmanager
 def _set_by_signals(stopping: threading.Event) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the run in order, report included; a second one ends it at once."""
+    """Ctrl-C, SIGTERM and a closed terminal end the run in order, report included; a second one
+    ends it at once."""
     def stop(number: int, _: Any) -> None:
         signal.signal(number, signal.SIG_DFL)
         stopping.set()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in _ending_signals()}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _ending_signals() -> list[signal.Signals]:
+    """SIGHUP comes as the terminal closes (on Windows SIGBREAK); nohup has it ignored."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    found = [signal.Signals[name] for name in names if name in signal.Signals.__members__]
+    return [number for number in found
+            if number.name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN]

@@ -60,7 +60,11 @@ def linux_cameras(sysfs: Path = SYSFS) -> list[CameraInfo]:
     cameras = []
     for folder in sysfs.glob("video*"):
         index = int(folder.name.removeprefix("video"))
-        name = (folder / "name").read_text(encoding="utf-8", errors="replace").strip()
+        try:
+            name = (folder / "name").read_text(encoding="utf-8", errors="replace").strip()
+        except OSError as error:  # unplugged meanwhile
+            logger.info("%s: %s", folder, error)
+            continue
         if _captures(_device(index)):
             cameras.append(CameraInfo(index, name))
     return sorted(cameras, key=lambda camera: camera.index)

@@ -30,9 +30,9 @@ class VideoRecorder:
     """Writes pictures to `path` (.mp4, or .avi) at a constant `rate` of frames a second.
 
     The size is that of the first picture; others are scaled to fit, with black borders. Where
-    the mp4 encoder is missing or refuses the size, it records .avi: `path` is the file really
-    written. At the start, OutputError says what is wrong. In mid-run nothing is raised: `failed`
-    says why it stopped.
+    the mp4 encoder is missing or refuses the size, it records .avi, beside any that is there:
+    `path` is the file really written. At the start, OutputError says what is wrong. In mid-run
+    nothing is raised: `failed` says why it stopped.
     """
 
     def __init__(self, path: str | Path, rate: float) -> None:
@@ -109,7 +109,7 @@ class VideoRecorder:
         self._writer = self._new_writer()
         if not self._writer.isOpened() and self._codec == "mp4v":
             self._remove_empty()
-            self.path, self._codec = self.path.with_suffix(".avi"), "MJPG"
+            self.path, self._codec = unused(self.path.with_suffix(".avi")), "MJPG"
             logger.warning("no mp4 of %d x %d pixels can be written here; recording %s instead",
                            width, height, self.path)
             self._writer = self._new_writer()
@@ -187,6 +187,15 @@ def fit(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
         image, top, full_height - height - top, left, full_width - width - left,
         cv2.BORDER_CONSTANT, value=(0, 0, 0))
     return framed
+
+
+def unused(path: Path) -> Path:
+    """This path, or where it is taken the first of NAME-2, NAME-3, ... that is not."""
+    found, number = path, 1
+    while found.exists():
+        number += 1
+        found = path.with_stem(f"{path.stem}-{number}")
+    return found
 
 
 def plays(path: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import operator
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,8 @@ Backend = Literal["auto", "any", "dshow", "msmf", "v4l2", "avfoundation", "ffmpe
 
 AUTO = "auto"
 SWITCH = ("on", "off")
+PATHS = ("source", "model", "card_file", "labels_file", "out", "record", "events", "predictions",
+         "latency", "actions", "teach_dir")
 REPORTS = (".json", ".txt", ".png")  # what a latency report can be written as
 
 
@@ -99,13 +102,16 @@ def read_config(path: Path) -> dict[str, Any]:
     """A YAML file of settings as plain values. SettingsError names line and column."""
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"cannot read the configuration {path}: {error}") from error
+    except OSError as error:
+        raise SettingsError(f"cannot read the configuration {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"cannot read the configuration {path}: it is not UTF-8 text; save it "
+                            "as that") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise SettingsError(f"{path} is not valid YAML{at}: {error.problem}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that there never was
         raise SettingsError(f"{path} is not valid YAML: {error}") from error
     if data is None:
         return {}
@@ -128,6 +134,9 @@ def build(values: Mapping[str, Any]) -> Settings:
             values[key] = "off"
     if type(values.get("source")) is int:
         values["source"] = str(values["source"])
+    for key in PATHS:
+        if isinstance(values.get(key), str):  # a shell leaves the ~ of --out=~/x, and YAML any
+            values[key] = os.path.expanduser(values[key])
     camera = known_fields(CameraSettings, values.pop("camera", None) or {}, "settings: camera",
                           SettingsError)
     settings = Settings(**{k: v for k, v in values.items() if v is not None},
@@ -167,8 +176,7 @@ def _check(settings: Settings) -> None:
     for key in ("max_seconds", "camera.rate"):
         _require(settings, key, lambda v: v is None or (type(v) in (int, float) and v > 0),
                  "a number above 0")
-    for key in ("source", "model", "card_file", "labels_file", "out", "record", "events",
-                "predictions", "latency", "actions", "teach_dir"):
+    for key in PATHS:
         _require(settings, key, lambda v: v is None or (isinstance(v, str) and v != ""), "text")
     for key in ("allow", "deny"):
         _require(settings, key,

@@ -13,7 +13,7 @@ from app.action_file import Action, ActionsError, read_actions
 from app.actions import Actions, describe
 from app.outputs import STDOUT, JsonLines, OutputError, RunFolder, save_snapshot
 from app.personal import taught_names, teach_dir
-from app.recording import VideoRecorder
+from app.recording import VideoRecorder, unused
 from app.settings import AUTO, Settings
 from app.sources import Frame
 from models.card import ModelCard
@@ -170,9 +170,10 @@ class Sinks:
         VideoRecorder(self._recording_path(1), LIVE_RATE).close()
 
     def _recording_path(self, number: int) -> Path:
-        """The file of the run's first, second, ... recording."""
+        """The file of the run's first, second, ... recording; only the first may overwrite one,
+        since its name was asked for."""
         wanted = Path(self._record_to) if self._record_to else self.folder.file("annotated.mp4")
-        return wanted if number == 1 else wanted.with_stem(f"{wanted.stem}-{number}")
+        return wanted if number == 1 else unused(wanted)
 
     def _end_recording(self, problem: str) -> None:
         self.recording = False

@@ -142,8 +142,8 @@ class Worker:
 
     def _move(self, request: Move) -> None:
         if self._latest is not None:
-            self._forget(self._latest)
             self._latest = move_stroke(self._latest, request.stroke)
+            self._forget(self._latest)  # after it: what cannot be moved is still there
             self._recordings = sorted([*self._recordings, self._latest], key=attrgetter("path"))
 
     def _undo(self, _: Undo) -> None:

@@ -222,6 +222,17 @@ def test_program_that_goes_on_is_not_waited_for(tmp_path: Path) -> None:
         wait_for((tmp_path / "slow").exists)  # and yet it was not ended
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no sessions")
+def test_program_is_out_of_reach_of_our_terminals_ctrl_c(tmp_path: Path) -> None:
+    path = tmp_path / "session"
+    code = "import os, sys; print(os.getpgid(0), os.getsid(0), file=open(sys.argv[1], 'w'))"
+    with Actions({"Thumb Up": python(code, str(path))}) as actions:
+        actions.fire(event())
+        wait_for(lambda: path.exists() and path.read_text().endswith("\n"))
+    group, session = map(int, path.read_text().split())
+    assert group == session != os.getsid(0)
+
+
 @pytest.mark.parametrize(("action", "message"), [
     (Action("run", ("no-such-program", "x"), 5.0),
      "Thumb Up: could not run no-such-program x: No such file or directory"),
@@ -280,6 +291,8 @@ def keyboard(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
 
     class Controller:
         def press(self, key: Any) -> None:
+            if key == "é":
+                raise ValueError("no such key here")
             log.append(("press", key))
 
         def release(self, key: Any) -> None:
@@ -303,6 +316,13 @@ def test_shortcut_is_held_and_let_go(keyboard: list[tuple[str, Any]]) -> None:
     with Actions({"Thumb Up": Action("key", ("ctrl", "plus"))}) as actions:
         actions.fire(event())
     assert keyboard == [("press", "<ctrl>"), ("press", "+"), ("release", "+"),
+                        ("release", "<ctrl>")]
+
+
+def test_shortcut_that_fails_half_way_leaves_no_key_down(keyboard: list[tuple[str, Any]]) -> None:
+    with Actions({"Thumb Up": Action("key", ("ctrl", "left", "é"))}) as actions:
+        actions.fire(event())
+    assert keyboard == [("press", "<ctrl>"), ("press", "<left>"), ("release", "<left>"),
                         ("release", "<ctrl>")]
 
 

@@ -208,6 +208,23 @@ def test_pictures_of_one_pixel_play(mjpeg: Callable[..., MjpegServer]) -> None:
     assert frames[-1].image.shape == (1, 1, 3)
 
 
+def test_error_of_opencv_while_it_reconnects_is_a_loss(tmp_path: Path,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera, "PAUSES_S", (0.05,))
+    cv2.imwrite(str(tmp_path / "0.png"), np.zeros((8, 8, 3), np.uint8))
+    tries = []
+
+    def connect() -> Any:
+        tries.append(1)
+        if len(tries) == 2:
+            raise cv2.error("the driver is gone")
+        return cv2.VideoCapture(str(tmp_path / "%d.png"), cv2.CAP_IMAGES)
+
+    with LiveSource("camera", connect, lambda: SourceError("no picture")) as source:
+        watch(source, lambda frame: frame is not None and frame.index >= 1)
+    assert len(tries) >= 3
+
+
 def test_failure_in_the_thread_reaches_the_reader() -> None:
     def connect() -> Any:
         raise LookupError("a defect")

@@ -41,6 +41,7 @@ def test_linux_names_in_order_of_index(tmp_path: Path) -> None:
         folder = tmp_path / f"video{index}"
         folder.mkdir()
         (folder / "name").write_text(name, encoding="utf-8")
+    (tmp_path / "video98").mkdir()  # as it is left for a moment when a camera is unplugged
     assert linux_cameras(tmp_path) == [
         CameraInfo(90, "Integrated Camera: HD"), CameraInfo(99, "Köln"), CameraInfo(910, "C920")]
     assert linux_cameras(tmp_path / "absent") == []

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from app import recording
 from app.outputs import OutputError
 from app.recording import CODECS, HELD_BYTES, LEAST_BYTES, VideoRecorder, fit, plays
+from app.settings import Settings
+from app.sinks import Sinks
+from models.card import ModelCard
 
 ROOT = Path(__file__).parents[2]
 
@@ -125,6 +128,27 @@ def test_size_no_mp4_can_have_becomes_avi(tmp_path: Path,
     assert plays(tmp_path / "clip.avi")
     assert "no mp4 of 9000 x 16 pixels" in caplog.text
     assert not (tmp_path / "clip.mp4").exists()
+
+
+def test_avi_in_place_of_mp4_overwrites_none(tmp_path: Path) -> None:
+    (tmp_path / "clip.avi").write_text("from yesterday")
+    with VideoRecorder(tmp_path / "clip.mp4", 10.0) as recorder:
+        recorder.write(grey(180, 16, 9000))
+    assert recorder.path == tmp_path / "clip-2.avi"
+    assert (tmp_path / "clip.avi").read_text() == "from yesterday"
+
+
+def test_second_recording_overwrites_nothing(tmp_path: Path, tiny_card: ModelCard) -> None:
+    (tmp_path / "clip-2.mp4").write_text("from yesterday")
+    settings = Settings(out=str(tmp_path / "runs"), record=str(tmp_path / "clip.mp4"))
+    with Sinks(settings, tiny_card, headless=False) as sinks:
+        sinks.record(grey(180), 0.0, 10.0)
+        sinks.toggle_recording()
+        sinks.toggle_recording()
+        sinks.record(grey(180), 1.0, 10.0)
+        assert sinks.toggle_recording() == f"recorded {tmp_path / 'clip-3.mp4'}"
+    assert plays(tmp_path / "clip.mp4")
+    assert (tmp_path / "clip-2.mp4").read_text() == "from yesterday"
 
 
 def test_size_no_video_can_have_is_said(tmp_path: Path) -> None:

@@ -186,6 +186,8 @@ def test_models_are_listed_with_their_licence(tmp_path: Path) -> None:
     (["--source", "clip", "--record", "clip"], "--source and --record are the same file"),
     (["--events", "x.jsonl", "--predictions", "./x.jsonl"], "--events and --predictions are"),
     (["--latency", "nowhere/x.json"], "there is no such folder"),
+    (["--teach-dir", "short.txt"], "short.txt: this is a file; name a folder"),
+    (["--teach-dir", "short.txt/x"], "x: the folder cannot be made: Not a directory; name"),
 ])
 def test_what_is_wrong_is_a_sentence(clip: Path, tmp_path: Path, flags: list[str], words: str
                                      ) -> None:
@@ -225,7 +227,8 @@ def test_ctrl_c_while_it_starts_ends_without_a_traceback(tmp_path: Path, delay_s
     assert "cannot be loaded" not in words
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [
+    number for number in signal.Signals if number.name in ("SIGINT", "SIGTERM", "SIGHUP")])
 def test_a_signal_finishes_recording_and_report(clip: Path, tmp_path: Path, number: int) -> None:
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "run_demo.py"), "--source", str(SAMPLE), "--no-display",

@@ -55,6 +55,7 @@ def test_the_default_config_is_the_default() -> None:
     ("[1, 2]", "expected keys and values"),
     ("model: {}", "model is {}; it must be text"),
     ("camera:\n  width: 320\n rate: 3\n", "line 3, column 2"),
+    ("out: 2024-02-30", "bad.yaml is not valid YAML: day"),
 ])
 def test_a_bad_file_is_explained(tmp_path: Path, text: str, words: str,
                                  capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,7 +74,8 @@ def test_a_bad_file_is_explained(tmp_path: Path, text: str, words: str,
     (["--events", "-", "--predictions", "-"], "would mix on stdout"),
     (["--record", "--no-record"], "not allowed with"),
     (["--list-labels", "--list-cameras"], "not allowed with"),
-    (["--config", "/nowhere/x.yaml"], "cannot read the configuration"),
+    (["--config", "/nowhere/x.yaml"],
+     f"cannot read the configuration {Path('/nowhere/x.yaml')}: No such file or directory"),
     (["--latency", "report.doc"], ".json, .txt or .png"),
     (["--max-frames", "0"], "max_frames is 0"),
     (["--teach", "--no-display"], "--teach needs the window"),
@@ -103,5 +105,14 @@ def test_the_taught_model_is_switched_off_by_a_flag(flags: list[str], personal: 
 
 def test_a_binary_file_is_no_configuration(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(SettingsError, match="cannot read the configuration"):
+    with pytest.raises(SettingsError, match=r"configuration .*: it is not UTF-8 text"):
         read_config(tmp_path / "x.yaml")
+
+
+def test_a_tilde_is_the_users_folder(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("out: ~/runs\nrecord: auto\n")
+    settings = from_flags(["--config", str(tmp_path / "x.yaml"), "--events=~/events.jsonl",
+                           "--predictions", "-"]).settings
+    assert Path(settings.out) == Path.home() / "runs"
+    assert Path(settings.events) == Path.home() / "events.jsonl"
+    assert (settings.record, settings.predictions) == ("auto", "-")

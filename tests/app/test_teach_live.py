@@ -13,7 +13,7 @@ import pytest
 import torch
 from seeding import seed_weights
 
-from app import teach_process
+from app import command, teach_process
 from app.loop import Demo, new_stream
 from app.personal import PERSONAL
 from app.settings import Settings
@@ -130,6 +130,22 @@ def test_what_is_learned_acts_at_once_and_the_loop_never_waited(
     assert "Knock will press right\n" in told
     assert told.index("Knock will press right") < told.index("Knock: would press right")
     assert "the taught model is in use now, with Knock" in told
+
+
+@pytest.mark.parametrize(("allow", "deny", "left_out"), [
+    (["left"], [], ("right", "stop")), (["left"], ["Knock"], ("right", "stop", "Knock")),
+    (["all"], [], ()), ([], [], ())])
+def test_what_is_learned_is_allowed_unless_it_is_denied(
+        tmp_path: Path, tiny_card: ModelCard, allow: list[str], deny: list[str],
+        left_out: tuple[str, ...]) -> None:
+    learned = tiny_card.replace(labels=[*tiny_card.labels, "Knock"],
+                                smoothing={"added": ["Knock"]})
+    settings = Settings(engine="torch", device="cpu", allow=allow, deny=deny,
+                        teach_dir=str(tmp_path))
+    engine = open_it(write(tmp_path / "tiny.safetensors", tiny_card, "nothing"))
+    with command._teaching(settings, engine) as teaching:
+        stream = teaching._open_stream(write(tmp_path / "new.safetensors", learned, "Knock"))
+    assert stream.card.smoothing.disabled == left_out
 
 
 def test_going_back_withdraws_what_the_model_does_not_know(tmp_path: Path, tiny_card: ModelCard,

@@ -82,6 +82,16 @@ def test_a_moved_stroke_is_the_recordings(desk: Desk, tmp_path: Path) -> None:
     assert desk.lists()[-1].recordings[0].stroke == (0.4, 2.2)
 
 
+def test_a_recording_whose_stroke_cannot_be_moved_stays_in_the_list(desk: Desk) -> None:
+    desk.ask(Keep(clip()))
+    (before,) = desk.lists()[-1].recordings
+    before.sidecar.unlink()
+    before.sidecar.mkdir()  # so that it cannot be written
+    (answer,) = desk.ask(Move((0.4, 2.2)))
+    assert isinstance(answer, Failed)
+    assert [one.stroke for one in desk.lists()[-1].recordings] == [before.stroke]
+
+
 def test_a_clip_that_is_done_again_is_deleted_and_no_other(desk: Desk, tmp_path: Path) -> None:
     desk.ask(Keep(clip("Knock")), Keep(clip("Circle")), Undo(), Undo())
     assert [one.label for one in read_recordings(tmp_path / "gestures")] == ["Knock"]
