@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from models import command_line
+    command_line.start()
+
 import argparse
 import logging
 import sys
@@ -49,4 +53,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command_line.run(main)

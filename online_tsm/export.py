@@ -9,6 +9,10 @@ each tensor's place in that file, so that the weights are stored once.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from models import command_line
+    command_line.start()
+
 import argparse
 import io
 import json
@@ -207,4 +211,4 @@ def _export(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    command_line.run(main)

@@ -5,6 +5,10 @@ Run the same command again after a kill, and it goes on where it was.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from models import command_line
+    command_line.start()
+
 import argparse
 import logging
 import signal
@@ -77,4 +81,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command_line.run(main)
