@@ -74,6 +74,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (RecipeError, DataError, StateError, CheckpointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # of its own files: those of clips and weights have their own errors
+        print(f"error: {error.filename or recipe.out} cannot be written: "
+              f"{error.strerror or error}; name another folder under `out:`, or mend this one",
+              file=sys.stderr)
+        return 2
     best = Path(recipe.out, "best.safetensors")
     print(f"{'done' if done else 'stopped'}; the best network so far is {best}" if best.is_file()
           else "stopped before the first validation; run the same command to go on")
