@@ -194,6 +194,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _export(args: argparse.Namespace) -> None:
+    if args.out and args.out.suffix.lower() != ".onnx":
+        raise EngineError(f"OUT is {args.out}; the name of a graph ends in .onnx")
     path = resolve(args.model)
     if path.suffix.lower() == ".onnx":
         raise EngineError(f"{path.name} is an ONNX file already")
@@ -205,7 +207,10 @@ def _export(args: argparse.Namespace) -> None:
     out = path.with_suffix(".onnx") if args.beside else args.out
     if args.beside:
         graph = share_weights(graph, path)
-    write_atomically(out, graph)
+    try:
+        write_atomically(out, graph)
+    except OSError as error:
+        raise EngineError(f"{out} cannot be written: {error.strerror or error}") from error
     worst = verify(out, network, card, args.verify_steps)
     print(f"{out}: {len(graph)} bytes, within {worst:.1g} of torch over {args.verify_steps} steps")
 
