@@ -9,7 +9,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from online_tsm.recordings import save_recording
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ["models.convert", *(f"online_tsm.{name}" for name in (
@@ -64,6 +67,17 @@ def main():
     time.sleep(60)
 command_line.run(main)"""
     assert stopped_at("busy", "-c", script) == (130, "stopped\n")
+
+
+def test_the_demo_lists_a_gesture_in_any_letters(tmp_path: Path) -> None:
+    images = [np.zeros((48, 64, 3), np.uint8)] * 20
+    save_recording(tmp_path, "Поворот", images, np.arange(20) / 10.0, stroke=(0.5, 1.0))
+    done = subprocess.run(
+        [sys.executable, "run_demo.py", "--list-recordings", "--teach-dir", str(tmp_path)],
+        capture_output=True, text=True, cwd=ROOT, check=False,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"})
+    assert done.returncode == 0, done.stderr
+    assert r"\u041f\u043e" in done.stdout
 
 
 def test_letters_that_a_console_lacks_are_written_as_their_codes() -> None:
