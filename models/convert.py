@@ -20,7 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code, 2 for what the user can mend."""
     parser = argparse.ArgumentParser(prog="python -m models.convert", description=__doc__)
     parser.add_argument("source", metavar="IN", help="a checkpoint, or a name of the zoo")
-    parser.add_argument("target", metavar="OUT.safetensors", type=Path)
+    parser.add_argument("target", metavar="OUT.safetensors", type=Path,
+                        help="the file to write")
     parser.add_argument("--card", type=Path, metavar="FILE",
                         help="YAML card; default: the file beside IN with the same stem")
     parser.add_argument("--labels", type=Path, metavar="FILE",

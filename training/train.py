@@ -74,8 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (RecipeError, DataError, StateError, CheckpointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except OSError as error:  # of its own files: those of clips and weights have their own errors
-        print(f"error: {error.filename or recipe.out} cannot be written: "
+    except OSError as error:  # mostly of what it writes; clips have their own errors
+        print(f"error: {error.filename or recipe.out} cannot be read or written: "
               f"{error.strerror or error}; name another folder under `out:`, or mend this one",
               file=sys.stderr)
         return 2

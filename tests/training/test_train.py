@@ -431,7 +431,7 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(recipe: dict[str, object], t
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump({**recipe, "out": str(path / "out")}))
     assert main([str(path)]) == 2
-    assert "cannot be written: Not a directory" in capsys.readouterr().err
+    assert "cannot be read or written: Not a directory" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [{"step": 1}, [1]])
