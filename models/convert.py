@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from models import command_line
+    command_line.start()
+
 import argparse
 import logging
 import sys
@@ -16,7 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code, 2 for what the user can mend."""
     parser = argparse.ArgumentParser(prog="python -m models.convert", description=__doc__)
     parser.add_argument("source", metavar="IN", help="a checkpoint, or a name of the zoo")
-    parser.add_argument("target", metavar="OUT.safetensors", type=Path)
+    parser.add_argument("target", metavar="OUT.safetensors", type=Path,
+                        help="the file to write")
     parser.add_argument("--card", type=Path, metavar="FILE",
                         help="YAML card; default: the file beside IN with the same stem")
     parser.add_argument("--labels", type=Path, metavar="FILE",
@@ -49,4 +54,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command_line.run(main)

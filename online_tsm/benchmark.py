@@ -10,6 +10,10 @@ the model given alone: at other input sizes (sizes.py), and for many cameras (ca
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from models import command_line
+    command_line.start()
+
 import argparse
 import dataclasses
 import functools
@@ -155,6 +159,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if args.pages and not args.json:
         parser.error("--pages needs --json: pages say which report their figures are from")
+    report = None
     try:
         old = read_report(args.compare) if args.compare else None
         report = run(args)
@@ -174,6 +179,9 @@ def main(arguments: list[str] | None = None) -> int:
             RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped" if report else "stopped; nothing was written", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -247,4 +255,4 @@ def _positive(text: str) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    command_line.run(main)

@@ -9,6 +9,10 @@ each tensor's place in that file, so that the weights are stored once.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from models import command_line
+    command_line.start()
+
 import argparse
 import io
 import json
@@ -190,6 +194,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _export(args: argparse.Namespace) -> None:
+    if args.out and args.out.suffix.lower() != ".onnx":
+        raise EngineError(f"OUT is {args.out}; the name of a graph ends in .onnx")
     path = resolve(args.model)
     if path.suffix.lower() == ".onnx":
         raise EngineError(f"{path.name} is an ONNX file already")
@@ -201,10 +207,13 @@ def _export(args: argparse.Namespace) -> None:
     out = path.with_suffix(".onnx") if args.beside else args.out
     if args.beside:
         graph = share_weights(graph, path)
-    write_atomically(out, graph)
+    try:
+        write_atomically(out, graph)
+    except OSError as error:
+        raise EngineError(f"{out} cannot be written: {error.strerror or error}") from error
     worst = verify(out, network, card, args.verify_steps)
     print(f"{out}: {len(graph)} bytes, within {worst:.1g} of torch over {args.verify_steps} steps")
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    command_line.run(main)

@@ -10,6 +10,10 @@ in float32, too. How often it decides as float32 does is told; nothing ever take
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from models import command_line
+    command_line.start()
+
 import argparse
 import logging
 import sys
@@ -175,4 +179,4 @@ def _quantise(model: str, out: Path, videos: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    command_line.run(main)

@@ -7,6 +7,10 @@ Prints one line a check, PASS, FAIL or SKIP with the reason; exit code 0 unless 
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from models import command_line
+    command_line.start()
+
 import argparse
 import dataclasses
 import importlib.util
@@ -210,4 +214,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    command_line.run(main)

@@ -10,6 +10,10 @@ five new gestures, and of the known gestures that the model gets wrong in the te
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from models import command_line
+    command_line.start()
+
 import argparse
 import logging
 import sys
@@ -213,4 +217,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command_line.run(main)

@@ -12,6 +12,10 @@ made; it is no source of labels or weights. `answers.csv` in --out is for `train
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from models import command_line
+    command_line.start()
+
 import argparse
 import collections
 import sys
@@ -156,4 +160,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command_line.run(main)

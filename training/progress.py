@@ -54,10 +54,10 @@ def load_state(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever its unpickler meets
         raise StateError(f"{path} cannot be read ({error}); delete it to start anew") from error
-    return state
+    return state if isinstance(state, dict) else {}  # {}: it lacks what a state has
 
 
 class Log:

@@ -99,10 +99,12 @@ class Recipe:
 def read_recipe(path: Path) -> Recipe:
     """The recipe in a YAML file. Raises RecipeError."""
     try:
-        said = yaml.safe_load(path.read_text())
+        said = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error.strerror or error}") from error
-    except yaml.YAMLError as error:
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path} is no text in UTF-8; save it as that") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: such as a date that is none
         raise RecipeError(f"{path} cannot be read: {error}") from error
     return recipe_from_dict(said)
 

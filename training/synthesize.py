@@ -9,6 +9,10 @@ guide                     one short moving picture a gesture, for the demo's hel
 sample                    the bundled sample video with its list of events (needs ffmpeg)
 """
 
+if __name__ == "__main__":
+    from models import command_line
+    command_line.start()
+
 import argparse
 import logging
 import sys
@@ -184,4 +188,4 @@ def _sample(flags: argparse.Namespace, cache: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command_line.run(main)

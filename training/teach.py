@@ -7,7 +7,13 @@ is judged by what the others taught.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from models import command_line
+    command_line.start()
+
 import argparse
+import contextlib
+import glob
 import logging
 import os
 import shutil
@@ -22,12 +28,13 @@ import cv2
 import torch
 from tqdm import tqdm
 
+from models.cache import cache_folder
 from models.card import CardError, ModelCard
 from models.checkpoints import DEFAULT_MODEL, load_model, resolve, save_model
 from models.errors import CheckpointError
 from models.network import OnlineNetwork
 from online_tsm.engine import EngineError, open_engine
-from online_tsm.graphs import file_digest
+from online_tsm.graphs import file_digest, graph_key
 from online_tsm.recordings import RecordingError
 from training.replay import Replay, ReplayError, read_replay, replay_path
 from training.teach_data import Lesson, TeachError, read_lessons
@@ -134,6 +141,16 @@ def _save(network: OnlineNetwork, card: ModelCard, out: Path) -> None:
         os.replace(aside / out.name, out)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+    _drop_old_graphs(out, graph_key(card, file_digest(out)))
+
+
+def _drop_old_graphs(model: Path, key: str) -> None:
+    """Of the kept graphs of models of this file name all but the one for `key`: 9 MB each."""
+    named = f"{glob.escape(model.stem)}-{'[0-9a-f]' * 16}.onnx"
+    for graph in (cache_folder() / "graphs").glob(named):
+        if graph.stem != f"{model.stem}-{key[:16]}":
+            with contextlib.suppress(OSError):  # in use by a demo, on Windows
+                graph.unlink()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -172,4 +189,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command_line.run(main)

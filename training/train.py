@@ -5,6 +5,10 @@ Run the same command again after a kill, and it goes on where it was.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from models import command_line
+    command_line.start()
+
 import argparse
 import logging
 import signal
@@ -70,6 +74,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (RecipeError, DataError, StateError, CheckpointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # mostly of what it writes; clips have their own errors
+        print(f"error: {error.filename or recipe.out} cannot be read or written: "
+              f"{error.strerror or error}; name another folder under `out:`, or mend this one",
+              file=sys.stderr)
+        return 2
     best = Path(recipe.out, "best.safetensors")
     print(f"{'done' if done else 'stopped'}; the best network so far is {best}" if best.is_file()
           else "stopped before the first validation; run the same command to go on")
@@ -77,4 +86,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command_line.run(main)

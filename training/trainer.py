@@ -41,6 +41,7 @@ LOG_COLUMNS = ("step", "views", "loss", "frames", "sequences", "rate", "views_pe
 VALIDATION_COLUMNS = ("step", "views", "top1", "top3", "alarms", "loss")
 # May not change in mid-training:
 FIXED = ("card", "auxiliary", "seed", "sequence", "loss", "optimiser")
+STATE = ("step", "best", "bf16", "network", "average", "optimiser", "recipe")  # what it holds
 TIMED_STEPS = 3
 
 
@@ -281,6 +282,9 @@ class Trainer:
             "optimiser": self.optimiser.state_dict(), "recipe": _fixed(self.recipe)})
 
     def _take_up(self, state: dict[str, Any]) -> None:
+        if any(key not in state for key in STATE):
+            raise StateError(f"{self.out / 'state.pt'} is no state of a training; name another "
+                             "folder under `out:`, or delete the file to start anew")
         said = {"auxiliary": [], **json.loads(state["recipe"])}  # older states know of none
         for key, value in said.items():
             if value != json.loads(_fixed(self.recipe))[key]:

@@ -146,6 +146,7 @@ def test_other_weights_are_not_shared(tiny_network, tiny_card, tmp_path):
     (["{onnx}", "out.onnx"], "is an ONNX file already"),
     (["{pth}", "--beside"], "which tiny.pth is not"),
     (["{text}", "out.onnx"], "text.pth"),
+    (["{pth}", "out.foo"], "OUT is out.foo; the name of a graph ends in .onnx"),
 ])
 def test_user_errors_are_one_sentence(checkpoint, tiny_network, capsys, arguments, named):
     names = {"onnx": "made.onnx", "pth": "tiny.pth", "text": "text.pth"}
@@ -173,4 +174,4 @@ def test_contradicting_flags_are_refused(arguments, capsys):
 def test_a_folder_that_cannot_be_written_is_named(checkpoint, tmp_path, capsys):
     (tmp_path / "file").write_text("in the way")
     assert main([str(checkpoint), str(tmp_path / "file" / "out.onnx")]) == 2
-    assert "file" in capsys.readouterr().err
+    assert f"{tmp_path / 'file' / 'out.onnx'} cannot be written: " in capsys.readouterr().err

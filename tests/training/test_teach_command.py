@@ -168,6 +168,17 @@ def test_a_failed_or_killed_save_leaves_the_old_model(model: Path, tmp_path: Pat
     assert list(out.parent.iterdir()) == [out]
 
 
+def test_older_graphs_of_the_same_name_go(model: Path, tmp_path: Path) -> None:
+    graphs = tmp_path / "cache" / "graphs"
+    graphs.mkdir(parents=True)
+    old, other = graphs / f"mine-{'0' * 16}.onnx", graphs / f"mine-2-{'0' * 16}.onnx"
+    old.touch()
+    other.touch()
+    teach._save(*load_model(model), tmp_path / "mine.safetensors")
+    left = sorted(graphs.iterdir())
+    assert (len(left), old in left, other in left) == (2, False, True)
+
+
 def test_without_background_nothing_is_taught(model: Path, user: Path, tmp_path: Path,
                                               capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(user / "jump", tmp_path / "u" / "jump")

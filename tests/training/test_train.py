@@ -416,6 +416,36 @@ def test_a_bad_recipe_says_what_to_do(recipe: dict[str, object], change: dict[st
         card_of(recipe_from_dict({**recipe, **change}))
 
 
+@pytest.mark.parametrize(("content", "message"), [
+    (b"out: 2024-02-30", "cannot be read: day"), (b"out: \xfc", "no text in UTF-8")])
+def test_a_recipe_that_cannot_be_read_is_a_sentence(content: bytes, message: str, tmp_path: Path
+                                                    ) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError, match=message):
+        read_recipe(path)
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(recipe: dict[str, object], tmp_path: Path,
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump({**recipe, "out": str(path / "out")}))
+    assert main([str(path)]) == 2
+    assert "cannot be read or written: Not a directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [{"step": 1}, [1]])
+def test_a_file_that_is_no_state_is_a_sentence(recipe: dict[str, object], content: object,
+                                               tmp_path: Path, capsys: pytest.CaptureFixture[str]
+                                               ) -> None:
+    path, state = tmp_path / "recipe.yaml", tmp_path / "out" / "state.pt"
+    path.write_text(yaml.safe_dump(recipe))
+    state.parent.mkdir()
+    torch.save(content, state)
+    assert main([str(path)]) == 2
+    assert f"{state} is no state of a training" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["train_rendered.yaml", "train_jester.yaml"])
 def test_the_shipped_recipes_are_some(name: str) -> None:
     made = read_recipe(Path(__file__).parents[2] / "configs" / name)

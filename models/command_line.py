@@ -1,0 +1,51 @@
+"""What every command does around its `main`, for Ctrl-C and for a console that lacks letters:
+
+    if __name__ == "__main__":
+        from models import command_line
+        command_line.start()  # before the other imports, which take seconds
+    ...
+    if __name__ == "__main__":
+        command_line.run(main)
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+STOPPED = 130  # the exit code that shells give for Ctrl-C
+
+
+def start() -> None:
+    """Until `run`, Ctrl-C ends the process at once: nothing is begun that wants an end."""
+    print_anything()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored: nohup
+        signal.signal(signal.SIGINT, _end)
+
+
+def print_anything() -> None:
+    """Letters that the console or the file cannot hold are written as \\x.., and raise nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def run(main: Callable[[], int]) -> NoReturn:
+    """Ends the process with the exit code of `main`, or with a word and 130 for Ctrl-C."""
+    try:
+        if signal.getsignal(signal.SIGINT) is _end:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        sys.exit(main())
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one does not wait
+        print("stopped", file=sys.stderr)
+        sys.exit(STOPPED)
+
+
+def _end(*_: Any) -> None:
+    print("stopped", file=sys.stderr, flush=True)
+    os._exit(STOPPED)
