@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,8 @@ def _teaching(settings: Settings, engine: Engine) -> Teaching:
     """Opens a session at once where the settings ask for it."""
     def open_learned(path: Path) -> Stream:
         learned = _engine(settings, path)
-        return new_stream(_with_taught_allowed(settings, learned.card), learned)
+        new = [label for label in learned.card.labels if label not in engine.card.labels]
+        return new_stream(_allowing(settings, new), learned)
 
     teaching = Teaching(teach_dir(settings), settings.model or DEFAULT_MODEL, engine.card,
                         open_learned)
@@ -129,11 +130,11 @@ def _teaching(settings: Settings, engine: Engine) -> Teaching:
     return teaching
 
 
-def _with_taught_allowed(settings: Settings, card: ModelCard) -> Settings:
-    """The settings with what was taught in an allow list: nobody could name it at the start."""
+def _allowing(settings: Settings, new: Sequence[str]) -> Settings:
+    """The settings with `new` labels in an allow list: nobody could name these at the start."""
     if not settings.allow or settings.allow == [EVERY_CLASS]:
         return settings
-    taught = [label for label in card.smoothing.added if label not in settings.deny]
+    taught = [label for label in new if label not in settings.deny]
     return dataclasses.replace(settings, allow=[*settings.allow, *taught])
 
 
