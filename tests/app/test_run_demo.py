@@ -15,6 +15,9 @@ import cv2
 import numpy as np
 import pytest
 
+from app import command
+from app.settings import Settings, SettingsError
+from app.sources import SourceError
 from models.checkpoints import save_model
 
 ROOT = Path(__file__).parents[2]
@@ -119,6 +122,11 @@ def test_no_display_and_no_camera_plays_the_sample(tmp_path: Path) -> None:
     assert "playing the bundled sample instead" in done.stderr
     assert "running without a window" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_nobody_is_taught_from_the_bundled_sample() -> None:
+    with pytest.raises(SettingsError, match="--teach needs a camera that sees you"):
+        command._open_sample(Settings(teach=True), SourceError("no camera 0"))
 
 
 def test_the_sample_shows_what_the_model_knows(tmp_path: Path) -> None:
