@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -249,10 +249,8 @@ def test_close_during_a_stall_is_quick(mjpeg: Callable[..., MjpegServer]) -> Non
 
 SCRIPT = """
 import sys, time
-from mjpeg_server import MjpegServer
 from app.sources import SourceOptions, open_source
-server = MjpegServer(**{options})
-source = open_source(server.url, SourceOptions(timeout_s=1.0))
+source = open_source({url!r}, SourceOptions(timeout_s=1.0))
 end = time.monotonic() + {seconds}
 for frame in source:
     if time.monotonic() > end:
@@ -261,13 +259,14 @@ for frame in source:
 
 
 @pytest.fixture
-def run_script() -> Iterator[Callable[[dict[str, Any], float], subprocess.CompletedProcess[str]]]:
-    here = Path(__file__).parent
-
+def run_script(mjpeg: Callable[..., MjpegServer],
+               ) -> Callable[[dict[str, Any], float], subprocess.CompletedProcess[str]]:
+    """Reads a camera in a process of its own. The camera stays in this one: its threads call
+    OpenCV as well, and a process that ends beneath them aborts."""
     def run(options: dict[str, Any], seconds: float) -> subprocess.CompletedProcess[str]:
-        script = SCRIPT.format(options=options, seconds=seconds)
-        path = f"import sys; sys.path[:0] = [{str(here)!r}, {str(here.parents[1])!r}]\n"
-        return subprocess.run([sys.executable, "-c", path + script], capture_output=True,
+        path = f"import sys; sys.path[:0] = [{str(Path(__file__).parents[2])!r}]\n"
+        script = path + SCRIPT.format(url=mjpeg(**options).url, seconds=seconds)
+        return subprocess.run([sys.executable, "-c", script], capture_output=True,
                               text=True, timeout=60, check=False)
 
     return run
