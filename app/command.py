@@ -70,7 +70,10 @@ def run(flags: argparse.Namespace, started: float) -> int:
 
 
 def demo(settings: Settings, started: float) -> None:
-    """One run: engine, source, outputs, window, loop, report."""
+    """One run: engine, source, outputs, window, loop, report.
+
+    What cannot be written any more in mid-run stops nothing else, and is raised at the end.
+    """
     _check_files(settings)
     _check_teach_dir(settings)
     reason = display_available() if settings.display else ""
@@ -104,11 +107,14 @@ def demo(settings: Settings, started: float) -> None:
         if window is not None:
             window.close()
         sinks.close()
-        if sinks.problem:
-            say(f"warning: {sinks.problem}")
-        report = loop.report()
-        if report.frames or report.warmup_frames:
-            _report(report, settings, sinks if headless else None)
+        failures, report = sinks.failures, loop.report()
+        try:
+            if report.frames or report.warmup_frames:
+                _report(report, settings, sinks if headless else None)
+        except (LatencyError, OutputError) as error:
+            failures.append(str(error))
+        if failures:
+            raise OutputError("; ".join(failures))
 
 
 def _engine(settings: Settings, model: str | Path) -> Engine:

@@ -74,7 +74,8 @@ class JsonLines:
         except BrokenPipeError:
             self._end()
         except OSError as error:
-            self.failed = f"{self.target} cannot be written any more: {error.strerror}"
+            name = "stdout" if str(self.target) == STDOUT else self.target
+            self.failed = f"{name} cannot be written any more: {error.strerror}"
             self._end()
 
     def __enter__(self) -> Self:

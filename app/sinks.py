@@ -27,8 +27,8 @@ class Sinks:
 
     Without a window (`headless`) a run records its events and its annotated video in the run
     folder, unless the settings say otherwise. `recording` says whether pictures are recorded
-    now. Opening raises OutputError or ActionsError; what fails later is said by `problem` and
-    stops nothing else.
+    now. Opening raises OutputError or ActionsError; what fails later stops nothing else: `problem`
+    says it at once, `failures` in the end.
     """
 
     def __init__(self, settings: Settings, card: ModelCard, headless: bool) -> None:
@@ -41,6 +41,7 @@ class Sinks:
         self._recordings = 0
         self._snapshots = 0
         self._problem = ""
+        self._failed_recordings: list[str] = []
         events = settings.events or (str(self.folder.file("events.jsonl")) if headless else None)
         with ExitStack() as stack:
             self._events = stack.enter_context(JsonLines(events)) if events else None
@@ -61,9 +62,14 @@ class Sinks:
 
     @property
     def problem(self) -> str:
-        """A sentence on what cannot be written any more, or ""."""
-        lines = [sink.failed for sink in (self._events, self._predictions) if sink is not None]
-        return next((words for words in (self._problem, *lines) if words), "")
+        """A sentence on what cannot be written any more, or "". It goes where the person begins
+        another recording."""
+        return self._problem or next(iter(self._failed_lines()), "")
+
+    @property
+    def failures(self) -> list[str]:
+        """A sentence on each output that could not be written to its end."""
+        return [*self._failed_recordings, *self._failed_lines()]
 
     @property
     def hung_up(self) -> bool:
@@ -182,3 +188,9 @@ class Sinks:
             problem = problem or self._recorder.failed
         self._recorder = None
         self._problem = problem
+        if problem:
+            self._failed_recordings.append(problem)
+
+    def _failed_lines(self) -> list[str]:
+        lines = [sink.failed for sink in (self._events, self._predictions) if sink is not None]
+        return [words for words in lines if words]

@@ -9,13 +9,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from app import command
+import run_demo as front_door
+from app import command, recording
 from app.settings import Settings, SettingsError
 from app.sources import SourceError
 from models.checkpoints import save_model
@@ -32,6 +34,11 @@ def run_demo(*flags: object, cwd: Path, env: dict[str, str] | None = None,
         [sys.executable, str(ROOT / "run_demo.py"), *map(str, flags)], cwd=cwd, check=False,
         env=environment(env), capture_output=True, text=True, timeout=timeout,
         stdin=subprocess.DEVNULL)
+
+
+def run_demo_here(*flags: object) -> int:
+    """run_demo.py in this process; returns its exit code."""
+    return front_door.main([str(flag) for flag in flags])
 
 
 def environment(more: dict[str, str] | None = None) -> dict[str, str]:
@@ -105,6 +112,31 @@ def test_max_frames_and_events_on_stdout(tmp_path: Path) -> None:
     for event in events:
         assert set(event) == {"time", "label", "confidence", "frame"}
         assert event["time"] == pytest.approx(event["frame"] / 25, abs=0.001)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_ends_no_run_and_is_an_error_in_the_end(clip: Path, tmp_path: Path) -> None:
+    done = run_demo("--source", clip, "--no-display", "--fast", "--no-record", "--predictions",
+                    "/dev/full", "--latency", "report.json", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        "error: /dev/full cannot be written any more: No space left on device")
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["frames"] + report["warmup_frames"] == 30
+
+
+def test_a_recording_that_filled_the_disk_is_an_error_in_the_end(
+        clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    left = iter([10**9, 10**9])  # bytes, at the start of the run and of the recording
+    monkeypatch.setattr(recording.shutil, "disk_usage",
+                        lambda _: SimpleNamespace(free=next(left, 0)))
+    assert run_demo_here("--source", clip, "--no-display", "--fast", "--out", tmp_path / "runs",
+                         "--predictions", tmp_path / "p.jsonl") == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: recording stopped: only 0 MB free at ")
+    assert len((tmp_path / "p.jsonl").read_text().splitlines()) == 30
+    assert (run_folder(tmp_path) / "latency.json").is_file()
 
 
 def test_max_seconds(clip: Path, tmp_path: Path) -> None:
