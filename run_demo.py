@@ -44,6 +44,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    from models.command_line import print_anything
-    print_anything()
-    sys.exit(main())
+    from models import command_line
+    command_line.print_anything()
+    command_line.leave(main())

@@ -260,11 +260,13 @@ def _card(settings: Settings) -> ModelCard:
 
 @contextlib.contextmanager
 def _set_by_signals(stopping: threading.Event) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and a closed terminal end the run in order, report included; a second one
-    ends it at once."""
+    """Ctrl-C, SIGTERM and a closed terminal end the run in order, report included, and say so; a
+    second one ends it at once."""
     def stop(number: int, _: Any) -> None:
         signal.signal(number, signal.SIG_DFL)
         stopping.set()
+        with contextlib.suppress(RuntimeError):  # it came in the midst of another line
+            say("stopping ...")
 
     before = {number: signal.signal(number, stop) for number in _ending_signals()}
     try:

@@ -10,10 +10,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -44,6 +46,17 @@ def run(main: Callable[[], int]) -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one does not wait
         print("stopped", file=sys.stderr)
         sys.exit(STOPPED)
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process, all files being closed. A stream that does not answer keeps its thread in
+    OpenCV for seconds: Python would wait for it, or abort where it comes back too late."""
+    if any(thread.daemon for thread in threading.enumerate()):
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):  # its reader has left
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _end(*_: Any) -> None:

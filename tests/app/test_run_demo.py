@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -265,6 +266,27 @@ def test_ctrl_c_while_it_starts_ends_without_a_traceback(tmp_path: Path, delay_s
     _, words = process.communicate(timeout=60)
     assert "Traceback" not in words
     assert "cannot be loaded" not in words
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_stream_does_not_answer_is_told_and_obeyed(tmp_path: Path, number: int
+                                                                    ) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "run_demo.py"), "--no-display", "--source",
+             f"http://127.0.0.1:{server.getsockname()[1]}/video"],
+            cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
+        server.settimeout(60)
+        connection, _ = server.accept()
+        with connection:
+            time.sleep(0.3)
+            process.send_signal(number)
+            told = time.monotonic()
+            _, words = process.communicate(timeout=60)
+            waited_s = time.monotonic() - told
+    assert words.splitlines()[-1] == "stopping ..."
+    assert process.returncode == 0
+    assert waited_s < 3.5  # OpenCV would give the stream up after 5
 
 
 @pytest.mark.parametrize("number", [
