@@ -246,7 +246,10 @@ class Demo:
             noticed = self._overlay.notices(picture, scene)
         with clock("show"):
             key = self._window.show(noticed, wait_s)
-        self._obey(command_of(key), picture)
+        if key == "esc" and self._overlay.help:  # back first, as in a session
+            self._overlay.help = 0
+        else:
+            self._obey(command_of(key), picture)
 
     def _obey(self, command: str, picture: NDArray[np.uint8]) -> None:
         if command == "quit":

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,15 @@ import cv2
 import numpy as np
 import pytest
 from mjpeg_server import MjpegServer
+
+from app.loop import Demo
+from app.settings import Settings
+from app.sinks import Sinks
+from app.sources import SourceOptions, open_source
+from models.card import ModelCard
+from models.checkpoints import save_model
+from models.network import OnlineNetwork
+from online_tsm.engine import open_engine
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "app" / "sample.mp4"
@@ -128,6 +138,39 @@ def test_the_window_shows_the_overlay_and_obeys_its_keys(start: Callable[..., Ru
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) >= 10
     snapshot = cv2.imread(str(next(tmp_path.glob("runs/*/snapshot-1.png"))))
     assert snapshot.shape == (480, 640, 3)
+
+
+class Keyboard:
+    """In the place of a window: the person presses `keys`, one a picture, and sees `shown`."""
+
+    closed = False
+
+    def __init__(self, *keys: str) -> None:
+        self.shown: list[np.ndarray] = []
+        self._keys = iter(keys)
+
+    def fitted(self, image: np.ndarray) -> np.ndarray:
+        return image
+
+    def show(self, image: np.ndarray, _: float) -> str:
+        self.shown.append(image)
+        return next(self._keys)
+
+
+def test_esc_closes_the_help_before_it_quits(make_video: Callable[..., Path], tmp_path: Path,
+                                             tiny_card: ModelCard, tiny_network: OnlineNetwork
+                                             ) -> None:
+    save_model(tiny_network, tiny_card, tmp_path / "tiny.safetensors")
+    engine = open_engine(tmp_path / "tiny.safetensors", "torch", "cpu")
+    settings, window = Settings(overlay="off"), Keyboard("h", "", "esc", "", "esc")
+    video = make_video([200] * 20, size=(240, 320))
+    with (Sinks(settings, engine.card, headless=False) as sinks,
+          open_source(str(video), SourceOptions(fast=True)) as source):
+        demo = Demo(settings, engine, sinks, window,  # type: ignore[arg-type]
+                    started=time.perf_counter(), stopping=threading.Event())
+        demo.play(source)
+    covered = [bool(picture.mean() < 150) for picture in window.shown]
+    assert covered == [False, True, True, False, False]
 
 
 def _stands_still(demo: Running) -> bool:
