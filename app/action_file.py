@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from models.yaml_text import compose_yaml
+
 Kind = Literal["print", "key", "run", "post"]
 WAIT_S: Mapping[str, float] = {"run": 10.0, "post": 5.0}  # unless `timeout_s` says otherwise
 KEYS = (
@@ -47,22 +49,15 @@ def read_actions(path: Path, labels: Collection[str], *, others: bool = False
     """The actions of a file by gesture. `labels` are the gestures that there are; with `others`
     any name may be a gesture's, one that will be taught. Raises ActionsError."""
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ActionsError(f"the actions file {path} cannot be read: {error}") from error
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ActionsError(f"{path}{where}: not valid YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise ActionsError(f"{path}: not valid YAML: {error}") from error
+    root = compose_yaml(text, str(path), ActionsError)
     if not isinstance(root, yaml.MappingNode) or not root.value:
         raise ActionsError(f"{path}: expected lines like `Thumb Up: {{print: liked}}`")
     actions: dict[str, Action] = {}
     for name, value in root.value:
         label = _text(name, path)[0] if others else _known(name, labels, "gesture", path)
-        if label in actions:
-            raise _fault(path, name, f"'{label}' is given twice")
         actions[label] = _action(value, path)
     return actions
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import yaml
-
 from models.fields import known_fields
+from models.yaml_text import parse_yaml
 
 EngineName = Literal["auto", "onnxruntime", "openvino", "tensorrt", "torch"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -101,18 +100,13 @@ def from_flags(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def read_config(path: Path) -> dict[str, Any]:
     """A YAML file of settings as plain values. SettingsError names line and column."""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"cannot read the configuration {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"cannot read the configuration {path}: it is not UTF-8 text; save it "
                             "as that") from error
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        at = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise SettingsError(f"{path} is not valid YAML{at}: {error.problem}") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that there never was
-        raise SettingsError(f"{path} is not valid YAML: {error}") from error
+    data = parse_yaml(text, str(path), SettingsError)
     if data is None:
         return {}
     if not isinstance(data, dict):

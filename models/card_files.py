@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from models import jester
 from models.card import CardError, ModelCard, card_from_dict, card_to_dict
 from models.errors import CheckpointError
+from models.yaml_text import parse_yaml
 
 METADATA_KEY = "card"  # of safetensors metadata and of ONNX metadata_props: the card as JSON
 SUFFIXES = (".safetensors", ".onnx", ".pth", ".pt", ".tar", ".ckpt", ".bin")  # of weight files
@@ -55,16 +54,7 @@ def read_card_file(path: Path) -> dict[str, Any]:
 
     Raises CardError; for broken YAML with the line and the column.
     """
-    text = _read_text(path)
-    try:
-        fields = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise CardError(f"{path}{where}: {error.problem or 'broken YAML'}") from error
-    # ValueError: 2024-02-30 is no date; RecursionError: lists in lists without an end
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise CardError(f"{path}: broken YAML: {error}") from error
+    fields = parse_yaml(_read_text(path), str(path), CardError)
     if fields is None:
         return {}
     if not isinstance(fields, dict):

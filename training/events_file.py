@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from models.yaml_text import parse_yaml
 
 
 class DataError(ValueError):
@@ -51,11 +51,7 @@ def read_event_list(path: Path) -> list[LabelledEvent]:
     """
     if path.suffix.lower() == ".csv":
         return read_events(rows_of(path, ("label", "start", "end")), path)
-    text = text_of(path)
-    try:
-        said = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+    said = parse_yaml(text_of(path), str(path), DataError)
     if not isinstance(said, list) or not all(isinstance(row, dict) for row in said):
         raise DataError(f"{path} must be a list of events, each with label, start and end")
     return read_events(said, path)

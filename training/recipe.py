@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-import yaml
-
 from models import jester
 from models.card import CardError, ModelCard, card_from_dict
 from models.fields import known_fields
+from models.yaml_text import parse_yaml
 from training.augment import AugmentOptions
 from training.data import Kind
 from training.sequences import SequenceOptions
@@ -99,14 +98,12 @@ class Recipe:
 def read_recipe(path: Path) -> Recipe:
     """The recipe in a YAML file. Raises RecipeError."""
     try:
-        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path} is no text in UTF-8; save it as that") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: such as a date that is none
-        raise RecipeError(f"{path} cannot be read: {error}") from error
-    return recipe_from_dict(said)
+    return recipe_from_dict(parse_yaml(text, str(path), RecipeError))
 
 
 def recipe_from_dict(said: Any) -> Recipe:

@@ -55,7 +55,10 @@ def test_the_default_config_is_the_default() -> None:
     ("[1, 2]", "expected keys and values"),
     ("model: {}", "model is {}; it must be text"),
     ("camera:\n  width: 320\n rate: 3\n", "line 3, column 2"),
-    ("out: 2024-02-30", "bad.yaml is not valid YAML: day"),
+    ("out: 2024-02-30", "bad.yaml: not valid YAML: day"),
+    ("phases: 1\nfast: true\nphases: 3\n", "bad.yaml, line 3, column 1: not valid YAML: 'phases' "
+                                           "stands here a second time; line 1 has it already"),
+    ("camera:\n  rate: 15\n  'rate': 30\n", "bad.yaml, line 3, column 3: not valid YAML: 'rate'"),
 ])
 def test_a_bad_file_is_explained(tmp_path: Path, text: str, words: str,
                                  capsys: pytest.CaptureFixture[str]) -> None:

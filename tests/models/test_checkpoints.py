@@ -128,7 +128,8 @@ def test_jesters_pairs_come_with_jesters_names(seed_weights, tmp_path):
     ("shift: past\n", "shift: expected keys and values"),
     ("name: 2024\n", r"tiny\.safetensors: card: name must be text, got 2024"),
     ("smoothing: {thresholds: [stop]}\n", "thresholds must be labels with a number each"),
-    ("measured: {on: 2024-02-30}\n", r"tiny\.yaml: broken YAML: day"),
+    ("measured: {on: 2024-02-30}\n", r"tiny\.yaml: not valid YAML: day"),
+    ("colour: rgb\ncolour: bgr\n", r"tiny\.yaml, line 2, column 1: .*a second time; line 1 has it"),
 ])
 def test_a_wrong_yaml_card(saved, text, message):
     saved.with_suffix(".yaml").write_text(text)
@@ -240,7 +241,7 @@ def test_a_card_inside_without_an_end(saved):
 
 def test_a_yaml_card_without_an_end(saved):
     card_beside(saved).write_text("[" * 5000)
-    with pytest.raises(CardError, match="broken YAML"):
+    with pytest.raises(CardError, match="not valid YAML"):
         read_card(saved)
 
 

@@ -417,7 +417,9 @@ def test_a_bad_recipe_says_what_to_do(recipe: dict[str, object], change: dict[st
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    (b"out: 2024-02-30", "cannot be read: day"), (b"out: \xfc", "no text in UTF-8")])
+    (b"out: 2024-02-30", "not valid YAML: day"),
+    (b"seed: 1\nseed: 2", r"recipe\.yaml, line 2, .*'seed' stands here a second time; line 1"),
+    (b"out: \xfc", "no text in UTF-8")])
 def test_a_recipe_that_cannot_be_read_is_a_sentence(content: bytes, message: str, tmp_path: Path
                                                     ) -> None:
     path = tmp_path / "recipe.yaml"

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from models.yaml_text import check_keys
 from training.synthesis.assets import SynthesisError
 
 
@@ -44,12 +45,6 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> Located:
     out.path, out.line, out.lines = loader.path, node.start_mark.line + 1, {}
     for key_node, value_node in node.value:
         key = str(loader.construct_object(key_node, deep=True))
-        if key in out:
-            first, again = out.lines[key], key_node.start_mark.line + 1
-            raise SynthesisError(
-                f"{out.path}, line {again}: '{key}' stands here a second time; line {first} has it "
-                "already. Give one of the two another name, or delete it."
-            )
         out[key] = loader.construct_object(value_node, deep=True)
         out.lines[key] = key_node.start_mark.line + 1
     return out
@@ -70,7 +65,9 @@ def load(path: Path) -> Located:
     loader = _Loader(text)
     loader.path = path
     try:
-        data = loader.get_single_data()
+        node = loader.get_single_node()
+        check_keys(node)
+        data = None if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise SynthesisError(f"{path}, line {line}: not valid YAML ({error.problem}).") from error
