@@ -84,7 +84,7 @@ class Settings:
 def from_flags(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parses the command line. `.settings` is the result of flags over --config over defaults.
 
-    Contradictions and bad values end in argparse's own message and exit code 2.
+    Contradictions and bad values end in a sentence on stderr and exit code 2.
     """
     parser = _parser()
     flags = parser.parse_args(argv)
@@ -93,7 +93,7 @@ def from_flags(argv: Sequence[str] | None = None) -> argparse.Namespace:
         values = read_config(Path(given["config"])) if "config" in given else {}
         flags.settings = build(_flags_over(values, given))
     except SettingsError as error:
-        parser.error(str(error))
+        parser.exit(2, f"error: {error}\n")
     return flags
 
 
@@ -211,6 +211,7 @@ def _parser() -> argparse.ArgumentParser:
     """Flags default to None, so that only what was given overrides the file."""
     parser = argparse.ArgumentParser(
         prog="run_demo.py",
+        usage="%(prog)s [flags]  (--help lists them)",  # all of them would hide what is wrong
         description="Recognise gestures from a webcam with an online Temporal Shift Module. "
                     "Without flags: the first camera, the shipped model, a window.",
     )

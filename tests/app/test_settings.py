@@ -67,7 +67,9 @@ def test_a_bad_file_is_explained(tmp_path: Path, text: str, words: str,
     with pytest.raises(SystemExit) as ended:
         from_flags(["--config", str(config)])
     assert ended.value.code == 2
-    assert words in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert words in line
 
 
 @pytest.mark.parametrize(("flags", "words"), [
@@ -82,6 +84,7 @@ def test_a_bad_file_is_explained(tmp_path: Path, text: str, words: str,
     (["--latency", "report.doc"], ".json, .txt or .png"),
     (["--max-frames", "0"], "max_frames is 0"),
     (["--teach", "--no-display"], "--teach needs the window"),
+    (["--teatch"], "unrecognized arguments: --teatch"),
     (["--personal", "perhaps"], "invalid choice: 'perhaps'"),
     (["--teach-dir", ""], "teach_dir is ''; it must be text"),
     (["--list-recordings", "--delete-recording", "Knock"], "not allowed with"),
@@ -91,7 +94,10 @@ def test_a_bad_flag_is_explained(flags: list[str], words: str,
     with pytest.raises(SystemExit) as ended:
         from_flags(flags)
     assert ended.value.code == 2
-    assert words in capsys.readouterr().err
+    *usage, line = capsys.readouterr().err.splitlines()
+    assert line.removeprefix("run_demo.py: ").startswith("error: ")
+    assert words in line
+    assert len(usage) <= 1
 
 
 def test_a_bare_off_is_off(tmp_path: Path) -> None:
