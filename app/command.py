@@ -208,19 +208,25 @@ def _check_files(settings: Settings) -> None:
 
 
 def _check_teach_dir(settings: Settings) -> None:
-    """A folder that was asked for must be one: better said now than after the first recording."""
+    """A folder that was asked for must be one, or be possible: better said now than after the first
+    recording, which makes it. One that is not there yet may be mistyped, so that is said, too."""
     if settings.teach_dir is None and not settings.teach:
         return
-    folder = teach_dir(settings)
+    folder, new = teach_dir(settings), False
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise SettingsError(f"--teach-dir {folder}: this is a file; name a folder") from error
+        folder.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        new = True
     except OSError as error:
         raise SettingsError(f"--teach-dir {folder}: the folder cannot be made: {error.strerror}; "
                             "name another one") from error
-    if settings.teach and not os.access(folder, os.W_OK):
+    above = next(filter(os.path.exists, (folder, *folder.parents)), folder.anchor)
+    if not os.path.isdir(above):
+        raise SettingsError(f"--teach-dir {folder}: {above} is no folder; name another one")
+    if (new or settings.teach) and not os.access(above, os.W_OK):
         raise SettingsError(f"--teach-dir {folder}: nothing can be written there; name another one")
+    if new and settings.teach_dir is not None:
+        say(f"--teach-dir {folder} is not there yet; it is made with the first recording")
 
 
 def _report(report: LatencyReport, settings: Settings, run: Sinks | None) -> None:

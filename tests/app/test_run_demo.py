@@ -227,8 +227,9 @@ def test_models_are_listed_with_their_licence(tmp_path: Path) -> None:
     (["--source", "clip", "--record", "clip"], "--source and --record are the same file"),
     (["--events", "x.jsonl", "--predictions", "./x.jsonl"], "--events and --predictions are"),
     (["--latency", "nowhere/x.json"], "there is no such folder"),
-    (["--teach-dir", "short.txt"], "short.txt: this is a file; name a folder"),
-    (["--teach-dir", "short.txt/x"], "x: the folder cannot be made: Not a directory; name"),
+    (["--teach-dir", "short.txt"], "short.txt is no folder; name another one"),
+    (["--teach-dir", "short.txt/x"], "short.txt is no folder; name another one"),
+    (["--teach-dir", "x" * 300], "x: the folder cannot be made: File name too long; name another"),
 ])
 def test_what_is_wrong_is_a_sentence(clip: Path, tmp_path: Path, flags: list[str], words: str
                                      ) -> None:
@@ -245,6 +246,18 @@ def test_what_is_wrong_is_a_sentence(clip: Path, tmp_path: Path, flags: list[str
     assert done.stderr.splitlines()[-1].startswith("error: ")
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_folder_of_recordings_that_is_not_there_is_told_and_not_made(
+        clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "gestures").mkdir()
+    for name, told in (("gestrues", True), ("gestures", False)):
+        assert run_demo_here("--source", clip, "--no-display", "--fast", "--no-record", "--out",
+                             tmp_path / "runs", "--teach-dir", tmp_path / name) == 0
+        words = (f"--teach-dir {tmp_path / name} is not there yet; it is made with the first "
+                 "recording")
+        assert (words in capsys.readouterr().err.splitlines()) == told
+    assert not (tmp_path / "gestrues").exists()
 
 
 def test_a_wrong_source_leaves_older_outputs_alone(tmp_path: Path) -> None:
