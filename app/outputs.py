@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -28,17 +29,33 @@ class RunFolder:
     def __init__(self, root: Path = Path("runs")) -> None:
         self._root = root
         self._path: Path | None = None
+        self._made: list[Path] = []  # ROOT and the folders above it that were not there
 
     @property
     def path(self) -> Path:
         """The folder, which exists. OutputError where it cannot be made or written to."""
         if self._path is None:
+            self._made = [path for path in (self._root, *self._root.parents)
+                          if not os.path.exists(path)]  # Path raises at a name that is too long
             self._path = _new_folder(self._root / time.strftime("%Y-%m-%d_%H-%M-%S"))
         return self._path
 
     def file(self, name: str) -> Path:
         """Where the run's file of that name belongs. OutputError as for `path`."""
         return self.path / name
+
+    def remove_empty(self) -> None:
+        """Removes the folder, and those made for it, where it holds nothing but empty files."""
+        if self._path is None:
+            return
+        with contextlib.suppress(OSError):  # other runs are in them, or they are gone already
+            files = list(self._path.iterdir())
+            if any(file.stat().st_size for file in files):
+                return
+            for file in files:
+                file.unlink()
+            for folder in (self._path, *self._made):
+                folder.rmdir()
 
 
 class JsonLines:

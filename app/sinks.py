@@ -28,7 +28,7 @@ class Sinks:
     Without a window (`headless`) a run records its events and its annotated video in the run
     folder, unless the settings say otherwise. `recording` says whether pictures are recorded
     now. Opening raises OutputError or ActionsError; what fails later stops nothing else: `problem`
-    says it at once, `failures` in the end.
+    says it at once, `failures` in the end. A run folder in which nothing was written goes again.
     """
 
     def __init__(self, settings: Settings, card: ModelCard, headless: bool) -> None:
@@ -42,8 +42,10 @@ class Sinks:
         self._snapshots = 0
         self._problem = ""
         self._failed_recordings: list[str] = []
-        events = settings.events or (str(self.folder.file("events.jsonl")) if headless else None)
-        with ExitStack() as stack:
+        with ExitStack() as failed, ExitStack() as stack:
+            failed.callback(self.folder.remove_empty)
+            events = settings.events or (
+                str(self.folder.file("events.jsonl")) if headless else None)
             self._events = stack.enter_context(JsonLines(events)) if events else None
             self._predictions = (stack.enter_context(JsonLines(settings.predictions))
                                  if settings.predictions else None)
@@ -54,6 +56,7 @@ class Sinks:
             if self.recording:
                 self._check_recording()
             self._open = stack.pop_all()
+            failed.pop_all()
 
     @property
     def recording_s(self) -> float:
@@ -164,6 +167,7 @@ class Sinks:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+        self.folder.remove_empty()  # not sooner: the report of a run goes there after `close`
 
     def close(self) -> None:
         """Finishes the recording and all files; lets waiting actions happen."""

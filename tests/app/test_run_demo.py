@@ -269,6 +269,36 @@ def test_a_wrong_source_leaves_older_outputs_alone(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(("flags", "words"), [
+    (["--source", "http://127.0.0.1:9/video"], "no video from http://127.0.0.1:9/video"),
+    (["--actions", "bad.yaml"], "bad.yaml, line 1"),
+    (["--deny", "Thumbs Up"], "did you mean 'Thumb Up'"),
+    (["--record", "film.doc"], "recordings are"),
+    (["--model", "bad.pth"], "bad.pth"),
+])
+def test_a_start_that_failed_leaves_no_run_folder(
+        tmp_path: Path, flags: list[str], words: str, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("out").mkdir()
+    for name in ("bad.yaml", "bad.pth"):
+        Path(name).write_text("Thumb Sideways: {print: x}\n")
+    before = sorted(tmp_path.rglob("*"))
+    if "--source" not in flags:
+        flags = [*flags, "--source", str(SAMPLE)]
+    assert run_demo_here("--no-display", "--fast", "--out", "out/runs", *flags) == 2
+    assert words in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_run_without_a_gesture_keeps_its_empty_list_of_events(clip: Path, tmp_path: Path) -> None:
+    assert run_demo_here("--source", clip, "--no-display", "--fast", "--no-record", "--out",
+                         tmp_path / "runs", "--max-frames", 3) == 0
+    folder = run_folder(tmp_path)
+    assert (folder / "events.jsonl").read_text() == ""
+    assert (folder / "latency.json").stat().st_size > 0
+
+
 @pytest.mark.parametrize("delay_s", [0.4, 0.8])
 def test_ctrl_c_while_it_starts_ends_without_a_traceback(tmp_path: Path, delay_s: float) -> None:
     process = subprocess.Popen(
@@ -299,6 +329,7 @@ def test_a_signal_while_a_stream_does_not_answer_is_told_and_obeyed(tmp_path: Pa
             waited_s = time.monotonic() - told
     assert words.splitlines()[-1] == "stopping ..."
     assert process.returncode == 0
+    assert list(tmp_path.iterdir()) == []  # no folder of a run that there was not
     assert waited_s < 3.5  # OpenCV would give the stream up after 5
 
 
