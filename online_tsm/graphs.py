@@ -37,7 +37,7 @@ def open_graph(path: Path, card: ModelCard, load: Callable[[], Any],
     """
     digest = file_digest(path)
     key = graph_key(card, digest)
-    kept = cache_folder() / "graphs" / f"{path.stem}-{key[:16]}.onnx"
+    kept = kept_graph(path, key)
     for graph in (path.with_suffix(".onnx"), kept):
         if holds_key(graph, key):
             try:
@@ -53,6 +53,11 @@ def open_graph(path: Path, card: ModelCard, load: Callable[[], Any],
     except OSError as error:
         log.warning("the exported graph could not be kept for the next start: %s", error)
     return open_session(graph_bytes)
+
+
+def kept_graph(path: Path, key: str) -> Path:
+    """Where a checkpoint's graph for `key` is kept from its first start on."""
+    return cache_folder() / "graphs" / f"{path.stem}-{key[:16]}.onnx"
 
 
 def check_shared(path: Path, metadata: Mapping[str, str]) -> None:

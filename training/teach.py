@@ -13,7 +13,6 @@ if __name__ == "__main__":
 
 import argparse
 import contextlib
-import glob
 import logging
 import os
 import shutil
@@ -28,13 +27,12 @@ import cv2
 import torch
 from tqdm import tqdm
 
-from models.cache import cache_folder
 from models.card import CardError, ModelCard
-from models.checkpoints import DEFAULT_MODEL, load_model, resolve, save_model
+from models.checkpoints import DEFAULT_MODEL, load_model, read_card, resolve, save_model
 from models.errors import CheckpointError
 from models.network import OnlineNetwork
 from online_tsm.engine import EngineError, open_engine
-from online_tsm.graphs import file_digest, graph_key
+from online_tsm.graphs import file_digest, graph_key, kept_graph
 from online_tsm.recordings import RecordingError
 from training.replay import Replay, ReplayError, read_replay, replay_path
 from training.teach_data import Lesson, TeachError, read_lessons
@@ -134,6 +132,7 @@ def _save(network: OnlineNetwork, card: ModelCard, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     for left in out.parent.glob(".teach-*"):  # by a teaching that was killed
         shutil.rmtree(left, ignore_errors=True)
+    old = _graph_of(out)
     aside = Path(tempfile.mkdtemp(prefix=".teach-", dir=out.parent))
     try:
         save_model(network, card, aside / out.name)
@@ -141,16 +140,18 @@ def _save(network: OnlineNetwork, card: ModelCard, out: Path) -> None:
         os.replace(aside / out.name, out)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    _drop_old_graphs(out, graph_key(card, file_digest(out)))
+    if old is not None and old != _graph_of(out):  # 9 MB that nobody asks for any more
+        with contextlib.suppress(OSError):  # in use by a demo, on Windows
+            old.unlink(missing_ok=True)
 
 
-def _drop_old_graphs(model: Path, key: str) -> None:
-    """Of the kept graphs of models of this file name all but the one for `key`: 9 MB each."""
-    named = f"{glob.escape(model.stem)}-{'[0-9a-f]' * 16}.onnx"
-    for graph in (cache_folder() / "graphs").glob(named):
-        if graph.stem != f"{model.stem}-{key[:16]}":
-            with contextlib.suppress(OSError):  # in use by a demo, on Windows
-                graph.unlink()
+def _graph_of(model: Path) -> Path | None:
+    """Where the graph of a checkpoint is kept; None where there is no checkpoint, or a broken one.
+    Models of one file name in other folders have theirs beside it."""
+    try:
+        return kept_graph(model, graph_key(read_card(model), file_digest(model)))
+    except (CardError, CheckpointError, OSError):
+        return None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -168,15 +168,26 @@ def test_a_failed_or_killed_save_leaves_the_old_model(model: Path, tmp_path: Pat
     assert list(out.parent.iterdir()) == [out]
 
 
-def test_older_graphs_of_the_same_name_go(model: Path, tmp_path: Path) -> None:
+def test_the_graph_of_a_model_goes_with_it_and_no_other(model: Path, tmp_path: Path) -> None:
     graphs = tmp_path / "cache" / "graphs"
-    graphs.mkdir(parents=True)
-    old, other = graphs / f"mine-{'0' * 16}.onnx", graphs / f"mine-2-{'0' * 16}.onnx"
-    old.touch()
-    other.touch()
-    teach._save(*load_model(model), tmp_path / "mine.safetensors")
-    left = sorted(graphs.iterdir())
-    assert (len(left), old in left, other in left) == (2, False, True)
+    network, card = load_model(model)
+
+    def saved(room: str) -> Path:
+        """Saves other weights as the same file of a folder; returns the new graph."""
+        before = set(graphs.glob("*"))
+        with torch.no_grad():
+            next(network.parameters()).add_(0.01)
+        teach._save(network, card, tmp_path / room / "personal.safetensors")
+        (new,) = set(graphs.iterdir()) - before
+        return new
+
+    kitchen, study = saved("kitchen"), saved("study")
+    assert kitchen.exists()
+    newer = saved("study")
+    assert set(graphs.iterdir()) == {kitchen, newer}
+    assert study != newer
+    teach._save(network, card, tmp_path / "study" / "personal.safetensors")  # the same again
+    assert set(graphs.iterdir()) == {kitchen, newer}
 
 
 def test_without_background_nothing_is_taught(model: Path, user: Path, tmp_path: Path,
