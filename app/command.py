@@ -101,9 +101,9 @@ def demo(settings: Settings, started: float) -> None:
             teaching = stack.enter_context(_teaching(settings, engine))
             stack.callback(window.close)
         loop = Demo(settings, engine, sinks, window, teaching, started=started, stopping=stopping)
-        _play(settings, loop, source)
-        if teaching is not None and teaching.active and not source.live:
-            say(f"{settings.source} has ended, and the session with it; what was recorded is kept")
+        to_its_end = _play(settings, loop, source)
+        if to_its_end and teaching is not None and teaching.active:
+            say("the video has ended, and the session with it; what was recorded is kept")
         if window is not None:
             window.close()
         sinks.close()
@@ -168,15 +168,16 @@ def _open_sample(settings: Settings, reason: SourceError) -> Source:
     return open_source(str(SAMPLE), _source_options(settings))
 
 
-def _play(settings: Settings, loop: Demo, source: Source) -> None:
-    """Plays `source`; or the sample, if that is a camera nobody asked for and gives nothing."""
+def _play(settings: Settings, loop: Demo, source: Source) -> bool:
+    """Plays `source`; or the sample, if that is a camera nobody asked for and gives nothing.
+    Returns whether it has ended."""
     try:
-        loop.play(source)
+        return loop.play(source)
     except SourceError as error:
         if settings.source is not None or loop.frames or not source.live:
             raise
         with _open_sample(settings, error) as sample:
-            loop.play(sample)
+            return loop.play(sample)
 
 
 def _source_options(settings: Settings) -> SourceOptions:

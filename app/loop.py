@@ -77,10 +77,10 @@ class Demo:
         self._events: deque[Event] = deque(maxlen=EVENTS_SHOWN)
         self._scene = Scene(BLANK)
 
-    def play(self, source: Source) -> None:
+    def play(self, source: Source) -> bool:
         """Every frame of `source`, until it ends, the user quits or a limit is reached.
 
-        Raises SourceError where the source cannot be used.
+        Returns whether it has ended. Raises SourceError where the source cannot be used.
         """
         self._source = source
         self._epoch = source.epoch
@@ -99,7 +99,8 @@ class Demo:
             self._follow_teaching()
             self._pause()
             if self._ended():
-                return
+                return False
+        return True
 
     def report(self) -> LatencyReport:
         """What all frames so far took."""

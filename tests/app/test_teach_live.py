@@ -148,6 +148,41 @@ def test_what_is_learned_is_allowed_unless_it_is_denied(
     assert stream.card.smoothing.disabled == left_out
 
 
+class Pane:
+    """In the place of a window: nobody presses a key, but `key` once, at the third picture."""
+
+    def __init__(self, key: str) -> None:
+        self.closed = False
+        self._keys = iter(["", "", key])
+
+    def fitted(self, image: np.ndarray) -> np.ndarray:
+        return image
+
+    def show(self, _: np.ndarray, wait_s: float) -> str:
+        return next(self._keys, "")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize(("teach", "key", "told"), [
+    (True, "", True),  # the video ended in the session
+    (True, "q", False), (True, "esc", False),  # it was quit, or left, before
+    (False, "", False)])
+def test_a_video_that_ends_in_a_session_is_told(tmp_path: Path, make_video, tiny_card: ModelCard,
+                                                monkeypatch: pytest.MonkeyPatch, capsys, *,
+                                                teach: bool, key: str, told: bool) -> None:
+    monkeypatch.setattr(command, "display_available", lambda: "")
+    monkeypatch.setattr(command, "Window", lambda *_: Pane(key))
+    video, model = make_video([90] * 12), tmp_path / "tiny.safetensors"
+    write(model, tiny_card, "nothing")
+    command.demo(Settings(source=str(video), fast=True, teach=teach, model=str(model),
+                          engine="torch", device="cpu", teach_dir=str(tmp_path / "gestures")),
+                 time.perf_counter())
+    words = "the video has ended, and the session with it; what was recorded is kept"
+    assert (words in capsys.readouterr().err.splitlines()) == told
+
+
 def test_going_back_withdraws_what_the_model_does_not_know(tmp_path: Path, tiny_card: ModelCard,
                                                            knocking: ModelCard) -> None:
     settings = settings_of(tmp_path, "Knock: {key: right}\nstop: {print: halt}\n", teach=True)
