@@ -5,8 +5,8 @@
 Weights become signed, with a scale a channel, activations unsigned; what ranges these have is seen
 on real frames, stepped in float32 so that the states are real, too. Image, logits and states stay
 float32, so OUT.onnx is a model like any other: `--model OUT.onnx`. Where INT8 throughout decides
-otherwise too often and it comes nearer, a third of the layers stays in float32, too. How often it
-decides as float32 does is told; nothing ever takes it by itself.
+otherwise too often and it comes nearer, a third of the network stays in float32, too, or half of
+it. How often it decides as float32 does is told; nothing ever takes it by itself.
 """
 
 from __future__ import annotations
@@ -32,41 +32,45 @@ from models.card import CardError, ModelCard
 from models.checkpoints import CheckpointError, load_model, read_card, resolve
 from online_tsm.engine import Array, EngineError
 from online_tsm.engine_onnx import OnnxEngine, open_session
+from online_tsm.equalise import equalised
+from online_tsm.export import export_network
 from online_tsm.faithful import Faithfulness, compared, engine_logits, network_inputs
 from online_tsm.frames import FramesError, read_frames
 from online_tsm.fresh import SAMPLE
-from online_tsm.graphs import PRECISION_KEY, SHARED_KEY, open_graph, write_atomically
+from online_tsm.graphs import (
+    PRECISION_KEY,
+    SHARED_KEY,
+    file_digest,
+    open_graph,
+    write_atomically,
+)
 
 AGREEMENT = 0.99  # share of frames with the decision of float32, below which a user is warned
 CALIBRATION_FRAMES = 128  # of each video; as many others, in between, are compared
 WEIGHED = ("Conv", "Gemm")  # layers with weights
 # Of these the share, from the first on, that stays in float32: tried in turn until decisions agree.
 # An early layer's rounding goes through all others.
-SHARES = (0.0, 1 / 3)
+SHARES = (0.0, 1 / 3, 1 / 2)
 DECIDING = 2  # last layers that then stay in float32 as well
+LARGEST = 127  # of a weight
+# Where a processor has no VNNI, products of weights and activations of 8 bits are summed two by two
+# in 16 bits, and what does not fit is cut off: 255 * 128 does, 255 * 127 + 255 * 127 does not.
 
 
 def quantised(graph: Path | bytes, inputs: Array, share: float = 0.0) -> bytes:
     """The INT8 form of a stateful float32 graph, calibrated on the steps of one stream over
-    `inputs` [T, 3, h, w]. `share` of its layers, from the first on, and if it is not 0 the last
-    ones stay in float32."""
+    `inputs` [T, 3, h, w]. What comes before `share` of its layers, and if that is not 0 the last
+    ones, stay in float32."""
     with tempfile.TemporaryDirectory() as folder:
         folded, out = Path(folder) / "folded.onnx", Path(folder) / "int8.onnx"
         metadata = _fold(graph, folded)
-        weighed = [node for node in onnx.load(folded).graph.node if node.op_type in WEIGHED]
-        early = round(share * len(weighed))
-        kept = weighed[:early] + weighed[-DECIDING:] if share else []
-        fine = {node.input[1]: [{"axis": 0, "reduce_range": False,
-                                 "quant_type": quantization.QuantType.QInt8}]
-                for node in weighed if node not in kept and _depthwise(node)}
+        model = onnx.load(folded)
+        kept = _kept(model, share)
         quantization.quantize_static(
             folded, out, _Steps(folded, inputs), quant_format=quantization.QuantFormat.QDQ,
             per_channel=True, weight_type=quantization.QuantType.QInt8,
-            activation_type=quantization.QuantType.QUInt8,
-            # Weights of 7 bits: where a processor has no VNNI, sums of two products of 8 bits
-            # overflow its 16 bits, and the answers are wrong. Depthwise layers sum in 32 bits.
-            reduce_range=True, extra_options={"TensorQuantOverrides": fine},
-            nodes_to_exclude=[node.name for node in kept] or None)
+            activation_type=quantization.QuantType.QUInt8, nodes_to_exclude=kept or None,
+            extra_options={"TensorQuantOverrides": _weight_ranges(model, kept)})
         model = onnx.load(out)
     del model.metadata_props[:]
     for key, value in {**metadata, PRECISION_KEY: "int8"}.items():
@@ -76,8 +80,51 @@ def quantised(graph: Path | bytes, inputs: Array, share: float = 0.0) -> bytes:
     return made
 
 
-def _depthwise(node: onnx.NodeProto) -> bool:
-    return any(field.name == "group" and field.i > 1 for field in node.attribute)
+def _kept(model: onnx.ModelProto, share: float) -> list[str]:
+    """The names of the nodes that stay in float32; not layers alone: streams keep their sums."""
+    nodes = list(model.graph.node)
+    layers = [place for place, node in enumerate(nodes) if node.op_type in WEIGHED]
+    early = round(share * len(layers))
+    if not early:
+        return []
+    return [node.name for node in nodes[:layers[early]] + nodes[layers[-DECIDING]:]]
+
+
+def _weight_ranges(model: onnx.ModelProto, kept: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """The quantiser's overrides: how large a weight `LARGEST` stands for, for each channel."""
+    values = {tensor.name: tensor for tensor in model.graph.initializer}
+    ranges: dict[str, list[dict[str, Any]]] = {}
+    for node in model.graph.node:
+        if node.op_type in WEIGHED and node.name not in kept and node.input[1] in values:
+            weights = onnx.numpy_helper.to_array(values[node.input[1]])
+            if node.op_type == "Gemm" and not _attribute(node, "transB"):
+                weights = weights.T
+            summed = node.op_type == "Gemm" or _attribute(node, "group") in (0, 1)
+            ranges[node.input[1]] = [
+                {"axis": 0, "quant_type": quantization.QuantType.QInt8, "symmetric": True,
+                 "rmin": -largest, "rmax": largest}
+                for largest in safe_ranges(weights, summed)]
+    return ranges
+
+
+def safe_ranges(weights: Array, summed: bool) -> Array:
+    """How large a weight of each output channel [O] 127 may stand for. `weights` are [O, I] or
+    [O, I, h, w]; where they are `summed` over I, two neighbours of one sign never exceed 128
+    together, in whichever order places and channels are gone through."""
+    alone = np.abs(weights).reshape(len(weights), -1).max(1)
+    found = [alone]
+    orders = [weights, np.moveaxis(weights, 1, -1)] if summed else []
+    for order in orders:
+        row = order.reshape(len(weights), -1)
+        for sign in (1, -1):
+            signed = np.maximum(sign * row, 0)
+            found.append((signed[:, 1:] + signed[:, :-1]).max(1, initial=0))
+    largest: Array = np.maximum(np.stack(found).max(0), np.float32(1e-6))
+    return largest
+
+
+def _attribute(node: onnx.NodeProto, name: str) -> int:
+    return next((field.i for field in node.attribute if field.name == name), 0)
 
 
 def _fold(graph: Path | bytes, out: Path) -> dict[str, str]:
@@ -121,16 +168,18 @@ def compare(graph: Path | bytes, int8: bytes, card: ModelCard, inputs: Array) ->
     return compared(rounded, exact)
 
 
-def make(graph: Path | bytes, card: ModelCard, frames: Sequence[Any]
+def make(graph: Path | bytes, even: Path | bytes, card: ModelCard, inputs: Array
          ) -> tuple[bytes, Faithfulness, float]:
     """The INT8 form with the least in float32 that decides as float32 does on enough frames, or
     else the one with the nearest logits: the graph, how it compares, and its share of `SHARES`.
-    Every other frame calibrates, the ones between them are compared."""
-    inputs = network_inputs(card, frames, len(frames))
+
+    `even` computes what `graph` does, and is what is rounded (`equalise`). Every other one of the
+    `inputs` [T, 3, h, w] calibrates, the ones between them are compared.
+    """
     calibrating, comparing = inputs[0::2], inputs[1::2]
     tried: list[tuple[bytes, Faithfulness, float]] = []
     for share in SHARES:
-        made = quantised(graph, calibrating, share)
+        made = quantised(even, calibrating, share)
         found = compare(graph, made, card, comparing)
         tried.append((made, found, share))
         if found.agreement >= AGREEMENT:
@@ -165,13 +214,18 @@ def _no_advice(record: logging.LogRecord) -> bool:
 def _quantise(model: str, out: Path, videos: Sequence[str]) -> None:
     path = resolve(model)
     card = read_card(path)
-    graph = path if path.suffix.lower() == ".onnx" else open_graph(
-        path, card, lambda: load_model(path)[0], lambda graph: graph)
     frames = [frame for video in videos
               for frame in read_frames(video, limit=2 * CALIBRATION_FRAMES)]
-    made, found, share = make(graph, card, frames)
+    inputs = network_inputs(card, frames, len(frames))
+    graph: Path | bytes = path
+    even: Path | bytes = path
+    if path.suffix.lower() != ".onnx":
+        network, _ = load_model(path)
+        graph = open_graph(path, card, lambda: network, lambda graph: graph)
+        even = export_network(equalised(network, inputs[0::2]), card, file_digest(path))
+    made, found, share = make(graph, even, card, inputs)
     write_atomically(out, made)
-    kept = f", the first {share:.0%} of the layers and the last {DECIDING} in float32"
+    kept = f", the first {share:.0%} of the network and its last {DECIDING} layers in float32"
     print(f"{out}: {len(made)} bytes{kept if share else ''}")
     print(f"decides as float32 on {found.agreement:.1%} of {len(frames) // 2} frames that it was "
           f"not calibrated on; logits off by up to {found.difference:.2g} of {found.scale:.2g}")
