@@ -38,6 +38,7 @@ from online_tsm.faithful import Faithfulness, compared, engine_logits, network_i
 from online_tsm.frames import FramesError, read_frames
 from online_tsm.fresh import SAMPLE
 from online_tsm.graphs import (
+    GRAPH_KEY,
     PRECISION_KEY,
     SHARED_KEY,
     file_digest,
@@ -74,7 +75,8 @@ def quantised(graph: Path | bytes, inputs: Array, share: float = 0.0) -> bytes:
         model = onnx.load(out)
     del model.metadata_props[:]
     for key, value in {**metadata, PRECISION_KEY: "int8"}.items():
-        if key != SHARED_KEY:  # the weights are inside now
+        # The weights are inside now; and beside its checkpoint, nothing takes it for float32.
+        if key not in (SHARED_KEY, GRAPH_KEY):
             model.metadata_props.add(key=key, value=value)
     made: bytes = model.SerializeToString()
     return made

@@ -11,6 +11,7 @@ from seeding import seed_weights
 
 from models.build import build_network
 from models.card import ModelCard
+from models.checkpoints import save_model
 from online_tsm import quantize
 from online_tsm.engine import open_engine
 from online_tsm.export import export_network
@@ -204,6 +205,15 @@ def test_what_does_not_agree_is_said(graph, tmp_path, monkeypatch, capsys):
     assert "of 6 frames that it was not calibrated on" in said
     assert "warning: fewer than 101%" in said
     assert out.stat().st_size < len(graph)
+
+
+def test_beside_its_checkpoint_it_is_not_taken_by_itself(tmp_path, monkeypatch):
+    path = tmp_path / "tiny.safetensors"
+    save_model(seed_weights(build_network(CARD)), CARD, path)
+    monkeypatch.setattr(quantize, "read_frames", lambda video, limit: pictures(12))
+    assert quantize.main([str(path), str(path.with_suffix(".onnx"))]) == 0
+    assert open_engine(path.with_suffix(".onnx")).precision == "int8"
+    assert open_engine(path, "onnxruntime", "cpu").precision == "fp32"
 
 
 @pytest.mark.parametrize(("arguments", "named"), [
