@@ -126,6 +126,21 @@ def test_a_full_disk_ends_no_run_and_is_an_error_in_the_end(clip: Path, tmp_path
     assert report["frames"] + report["warmup_frames"] == 30
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_behind_stdout_ends_no_run_either(clip: Path, tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "run_demo.py"), "--source", str(clip), "--no-display",
+             "--fast", "--no-record", "--predictions", "-", "--latency", "report.json"],
+            cwd=tmp_path, env=environment(), stdout=full, stderr=subprocess.PIPE, text=True,
+            timeout=100, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        "error: stdout cannot be written any more: No space left on device")
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["frames"] + report["warmup_frames"] == 30
+
+
 def test_a_recording_that_filled_the_disk_is_an_error_in_the_end(
         clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str]) -> None:
