@@ -275,6 +275,17 @@ def test_a_folder_of_recordings_that_is_not_there_is_told_and_not_made(
     assert not (tmp_path / "gestrues").exists()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
+def test_a_folder_of_recordings_behind_a_link_to_nothing_is_told(
+        clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    link = tmp_path / "gestures"
+    link.symlink_to(tmp_path / "unplugged disk" / "gestures")
+    for name in (link, link / "x"):
+        assert run_demo_here("--source", clip, "--no-display", "--fast", "--no-record", "--out",
+                             tmp_path / "runs", "--teach-dir", name) == 2
+        assert f"{link} is no folder; name another one" in capsys.readouterr().err
+
+
 def test_a_wrong_source_leaves_older_outputs_alone(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text("from yesterday\n")
     done = run_demo("--source", "typo.mp4", "--no-display", "--predictions", "p.jsonl",
