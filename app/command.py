@@ -221,7 +221,7 @@ def _check_teach_dir(settings: Settings) -> None:
     except OSError as error:
         raise SettingsError(f"--teach-dir {folder}: the folder cannot be made: {error.strerror}; "
                             "name another one") from error
-    above = next(filter(os.path.exists, (folder, *folder.parents)), folder.anchor)
+    above = next(filter(os.path.lexists, (folder, *folder.parents)), folder.anchor)
     if not os.path.isdir(above):
         raise SettingsError(f"--teach-dir {folder}: {above} is no folder; name another one")
     if (new or settings.teach) and not os.access(above, os.W_OK):

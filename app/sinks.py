@@ -77,7 +77,7 @@ class Sinks:
     @property
     def hung_up(self) -> bool:
         """Whether the reader of what goes to stdout has left: nothing is wanted any more."""
-        return any(sink is not None and sink.target == STDOUT and sink.ended
+        return any(sink is not None and sink.target == STDOUT and sink.ended and not sink.failed
                    for sink in (self._events, self._predictions))
 
     @property

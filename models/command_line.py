@@ -54,7 +54,8 @@ def leave(code: int) -> NoReturn:
     if any(thread.daemon for thread in threading.enumerate()):
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError):  # its reader has left
-                stream.flush()
+                if stream is not None:  # as under pythonw
+                    stream.flush()
         os._exit(code)
     sys.exit(code)
 

@@ -38,7 +38,8 @@ def equalised(network: OnlineNetwork, inputs: Array) -> OnlineNetwork:
     ranges = _ranges(even, torch.from_numpy(inputs))
     for stream, readers in _streams(even):
         largest = torch.stack([ranges[block] for block in stream]).amax(0)
-        factor = (largest / largest.median()).clamp(1 / MOST, MOST).pow(STRENGTH)
+        median = largest.median().clamp(min=torch.finfo(largest.dtype).tiny)  # most may be dead
+        factor = (largest / median).clamp(1 / MOST, MOST).pow(STRENGTH)
         for block in stream:
             written = _layer(block.conv, -2)  # the last one is what folding left of the norm
             written.weight.data /= factor[:, None, None, None]

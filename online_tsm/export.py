@@ -34,6 +34,7 @@ from online_tsm.engine import EngineError
 from online_tsm.graphs import (
     DIGEST_KEY,
     EXPORTER,
+    GRAPH_KEY,
     SHARED_KEY,
     file_digest,
     graph_key,
@@ -146,7 +147,7 @@ def _describe(model: Any, card: ModelCard, weights_digest: str) -> None:
         METADATA_KEY: card_to_json(card),
         DIGEST_KEY: weights_digest,
         "exporter": f"online_tsm {EXPORTER}, torch {torch.__version__}",
-        "graph_key": graph_key(card, weights_digest),  # last: a file that was cut off lacks it
+        GRAPH_KEY: graph_key(card, weights_digest),  # last: a file that was cut off lacks it
     }
     for key, value in facts.items():
         model.metadata_props.add(key=key, value=value)

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 EXPORTER = 1  # raise it whenever export.py writes other graphs from the same network
 DIGEST_KEY = "weights_sha256"  # of an ONNX file's metadata: the checkpoint's digest,
 SHARED_KEY = "weights_file"  # and its name, where the graph holds no weights but points into it
+GRAPH_KEY = "graph_key"  # by which a graph is taken in the place of its checkpoint,
 PRECISION_KEY = "precision"  # of its arithmetic, where that is not fp32
 KEY_REACH = 1 << 16  # bytes; the metadata is the last part of an ONNX file
 

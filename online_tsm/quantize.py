@@ -38,6 +38,7 @@ from online_tsm.faithful import Faithfulness, compared, engine_logits, network_i
 from online_tsm.frames import FramesError, read_frames
 from online_tsm.fresh import SAMPLE
 from online_tsm.graphs import (
+    GRAPH_KEY,
     PRECISION_KEY,
     SHARED_KEY,
     file_digest,
@@ -52,7 +53,6 @@ WEIGHED = ("Conv", "Gemm")  # layers with weights
 # An early layer's rounding goes through all others.
 SHARES = (0.0, 1 / 3, 1 / 2)
 DECIDING = 2  # last layers that then stay in float32 as well
-LARGEST = 127  # of a weight
 # Where a processor has no VNNI, products of weights and activations of 8 bits are summed two by two
 # in 16 bits, and what does not fit is cut off: 255 * 128 does, 255 * 127 + 255 * 127 does not.
 
@@ -70,11 +70,13 @@ def quantised(graph: Path | bytes, inputs: Array, share: float = 0.0) -> bytes:
             folded, out, _Steps(folded, inputs), quant_format=quantization.QuantFormat.QDQ,
             per_channel=True, weight_type=quantization.QuantType.QInt8,
             activation_type=quantization.QuantType.QUInt8, nodes_to_exclude=kept or None,
+            reduce_range=True,  # 7 bits for weights without a range of their own: those of MatMul
             extra_options={"TensorQuantOverrides": _weight_ranges(model, kept)})
         model = onnx.load(out)
     del model.metadata_props[:]
     for key, value in {**metadata, PRECISION_KEY: "int8"}.items():
-        if key != SHARED_KEY:  # the weights are inside now
+        # The weights are inside now; and beside its checkpoint, nothing takes it for float32.
+        if key not in (SHARED_KEY, GRAPH_KEY):
             model.metadata_props.add(key=key, value=value)
     made: bytes = model.SerializeToString()
     return made
@@ -91,19 +93,18 @@ def _kept(model: onnx.ModelProto, share: float) -> list[str]:
 
 
 def _weight_ranges(model: onnx.ModelProto, kept: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    """The quantiser's overrides: how large a weight `LARGEST` stands for, for each channel."""
+    """The quantiser's overrides: how large a weight 127 stands for, for each output channel."""
     values = {tensor.name: tensor for tensor in model.graph.initializer}
     ranges: dict[str, list[dict[str, Any]]] = {}
     for node in model.graph.node:
         if node.op_type in WEIGHED and node.name not in kept and node.input[1] in values:
             weights = onnx.numpy_helper.to_array(values[node.input[1]])
-            if node.op_type == "Gemm" and not _attribute(node, "transB"):
-                weights = weights.T
-            summed = node.op_type == "Gemm" or _attribute(node, "group") in (0, 1)
+            axis = int(node.op_type == "Gemm" and not _attribute(node, "transB"))
+            depthwise = weights.shape[1] == 1 and _attribute(node, "group") == len(weights)
             ranges[node.input[1]] = [
-                {"axis": 0, "quant_type": quantization.QuantType.QInt8, "symmetric": True,
-                 "rmin": -largest, "rmax": largest}
-                for largest in safe_ranges(weights, summed)]
+                {"axis": axis, "quant_type": quantization.QuantType.QInt8, "symmetric": True,
+                 "reduce_range": False, "rmin": -largest, "rmax": largest}
+                for largest in safe_ranges(np.moveaxis(weights, axis, 0), summed=not depthwise)]
     return ranges
 
 

@@ -126,6 +126,21 @@ def test_a_full_disk_ends_no_run_and_is_an_error_in_the_end(clip: Path, tmp_path
     assert report["frames"] + report["warmup_frames"] == 30
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_behind_stdout_ends_no_run_either(clip: Path, tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "run_demo.py"), "--source", str(clip), "--no-display",
+             "--fast", "--no-record", "--predictions", "-", "--latency", "report.json"],
+            cwd=tmp_path, env=environment(), stdout=full, stderr=subprocess.PIPE, text=True,
+            timeout=100, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        "error: stdout cannot be written any more: No space left on device")
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["frames"] + report["warmup_frames"] == 30
+
+
 def test_a_recording_that_filled_the_disk_is_an_error_in_the_end(
         clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str]) -> None:
@@ -258,6 +273,17 @@ def test_a_folder_of_recordings_that_is_not_there_is_told_and_not_made(
                  "recording")
         assert (words in capsys.readouterr().err.splitlines()) == told
     assert not (tmp_path / "gestrues").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
+def test_a_folder_of_recordings_behind_a_link_to_nothing_is_told(
+        clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    link = tmp_path / "gestures"
+    link.symlink_to(tmp_path / "unplugged disk" / "gestures")
+    for name in (link, link / "x"):
+        assert run_demo_here("--source", clip, "--no-display", "--fast", "--no-record", "--out",
+                             tmp_path / "runs", "--teach-dir", name) == 2
+        assert f"{link} is no folder; name another one" in capsys.readouterr().err
 
 
 def test_a_wrong_source_leaves_older_outputs_alone(tmp_path: Path) -> None:

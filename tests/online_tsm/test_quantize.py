@@ -6,11 +6,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 from seeding import seed_weights
 
 from models.build import build_network
 from models.card import ModelCard
+from models.checkpoints import save_model
 from online_tsm import quantize
 from online_tsm.engine import open_engine
 from online_tsm.export import export_network
@@ -155,6 +156,34 @@ def test_no_two_neighbours_that_are_summed_exceed_16_bits_together(int8):
     assert max(int(np.abs(values).max()) for values in weights if values.shape[1] == 1) == 127
 
 
+@pytest.mark.parametrize("last", ["Gemm", "MatMul"])
+def test_graphs_of_others_with_groups_and_a_last_layer_the_other_way_round(last, inputs):
+    """Weights [inputs, outputs], and a convolution of two groups, all of one sign."""
+    rng = np.random.default_rng(0)
+    shapes = {"stem": (16, 3, 3, 3), "grouped": (16, 8, 1, 1), "last": (16, 5), "bias": (5,)}
+    weights = {name: rng.uniform(0.8, 1, shape) for name, shape in shapes.items()}
+    nodes = [helper.make_node("Conv", ["frame", "stem"], ["a"]),
+             helper.make_node("Relu", ["a"], ["b"]),
+             helper.make_node("Conv", ["b", "grouped"], ["c"], group=2),
+             helper.make_node("GlobalAveragePool", ["c"], ["d"]),
+             helper.make_node("Flatten", ["d"], ["e"]),
+             helper.make_node(last, ["e", "last", "bias"][:3 if last == "Gemm" else 2], ["logits"])]
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+            for name, shape in (("frame", [1, 3, 32, 32]), ("logits", [1, 5]))]
+    model = helper.make_model(helper.make_graph(
+        nodes, last, ends[:1], ends[1:],
+        [numpy_helper.from_array(w.astype(np.float32), name) for name, w in weights.items()]),
+        opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    made = quantize.quantised(model.SerializeToString(), inputs[:8])
+    stored = {tensor.name.removesuffix("_quantized"): numpy_helper.to_array(tensor).astype(int)
+              for tensor in onnx.load_model_from_string(made).graph.initializer}
+    grouped, final = stored["grouped"][:, :, 0, 0], stored["last"].T
+    for rows in (grouped, final):  # the channels that an output sums up
+        assert 100 < np.abs(rows[:, 1:] + rows[:, :-1]).max() <= 128
+    expected = in_float(model.SerializeToString(), inputs)
+    assert np.abs(in_float(made, inputs) - expected).max() < 0.05 * np.abs(expected).max()
+
+
 def test_what_a_weight_of_127_stands_for():
     weights = np.array([[3, 1, -5, 0], [3, 4, 0, 4], [0, 0, 0, 0]], np.float32)
     assert quantize.safe_ranges(weights, False).tolist()[:2] == [5, 4]
@@ -176,6 +205,15 @@ def test_what_does_not_agree_is_said(graph, tmp_path, monkeypatch, capsys):
     assert "of 6 frames that it was not calibrated on" in said
     assert "warning: fewer than 101%" in said
     assert out.stat().st_size < len(graph)
+
+
+def test_beside_its_checkpoint_it_is_not_taken_by_itself(tmp_path, monkeypatch):
+    path = tmp_path / "tiny.safetensors"
+    save_model(seed_weights(build_network(CARD)), CARD, path)
+    monkeypatch.setattr(quantize, "read_frames", lambda video, limit: pictures(12))
+    assert quantize.main([str(path), str(path.with_suffix(".onnx"))]) == 0
+    assert open_engine(path.with_suffix(".onnx")).precision == "int8"
+    assert open_engine(path, "onnxruntime", "cpu").precision == "fp32"
 
 
 @pytest.mark.parametrize(("arguments", "named"), [
