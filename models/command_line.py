@@ -50,7 +50,8 @@ def run(main: Callable[[], int]) -> NoReturn:
 
 def leave(code: int) -> NoReturn:
     """Ends the process, all files being closed. A stream that does not answer keeps its thread in
-    OpenCV for seconds: Python would wait for it, or abort where it comes back too late."""
+    OpenCV for seconds: Python would wait for it, or abort where it comes back too late. Other
+    daemon threads, such as a progress bar's, have nothing left to lose by then."""
     if any(thread.daemon for thread in threading.enumerate()):
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError):  # its reader has left
