@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -133,12 +134,14 @@ def save_model(network: OnlineNetwork, card: ModelCard, path: Path) -> None:
     from safetensors.torch import save
     tensors = {name: tensor.detach().cpu().contiguous()
                for name, tensor in network.state_dict().items()}
+    beside = path.with_name(f"{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f"{path.name}.new")
         beside.write_bytes(save(tensors, metadata={METADATA_KEY: card_to_json(card)}))
         beside.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):  # half a file fills a disk that is full for nothing
+            beside.unlink(missing_ok=True)
         raise CheckpointError(f"{path} cannot be written: {error.strerror or error}") from error
 
 

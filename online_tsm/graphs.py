@@ -7,6 +7,7 @@ was made from: it carries a key of both, and one with another key is left alone.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import json
 import logging
@@ -104,7 +105,11 @@ def holds_key(graph: Path, key: str) -> bool:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """All of `data` in `path`, or nothing of it: written aside, then renamed. Raises OSError."""
+    """All of `data` in `path`, or nothing of it: written aside, then renamed; a link stays one, and
+    a device a device. Raises OSError."""
+    path = path.resolve()
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "this is no ordinary file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f"{path.name}.{os.getpid()}")
     try:

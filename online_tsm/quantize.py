@@ -212,9 +212,16 @@ def _no_advice(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.ERROR
 
 
+def _precision(graph: Path) -> str:
+    model = onnx.load(graph, load_external_data=False)
+    return next((field.value for field in model.metadata_props if field.key == PRECISION_KEY), "")
+
+
 def _quantise(model: str, out: Path, videos: Sequence[str]) -> None:
     path = resolve(model)
     card = read_card(path)
+    if path.suffix.lower() == ".onnx" and _precision(path) == "int8":
+        raise EngineError(f"{path} is INT8 already; give the model that it was made of")
     frames = [frame for video in videos
               for frame in read_frames(video, limit=2 * CALIBRATION_FRAMES)]
     inputs = network_inputs(card, frames, len(frames))

@@ -116,6 +116,16 @@ def test_max_frames_and_events_on_stdout(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("flag", ["--list-models", "--list-labels"])
+def test_a_list_that_cannot_be_written_is_a_sentence(flag):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, str(ROOT / "run_demo.py"), flag], stdout=full,
+                              stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (
+        2, "error: stdout cannot be written: No space left on device\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_ends_no_run_and_is_an_error_in_the_end(clip: Path, tmp_path: Path) -> None:
     done = run_demo("--source", clip, "--no-display", "--fast", "--no-record", "--predictions",
                     "/dev/full", "--latency", "report.json", cwd=tmp_path)

@@ -1,6 +1,7 @@
 """Our own format, who says what about a card, and every way in which a file can be wrong."""
 
 import argparse
+import errno
 import json
 import subprocess
 import sys
@@ -307,6 +308,19 @@ def test_saving_where_one_cannot_write(tiny_network, tiny_card, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match="cannot be written"):
         save_model(tiny_network, tiny_card, tmp_path / "file" / "x.safetensors")
+
+
+def test_a_full_disk_keeps_no_half_of_a_file(tiny_network, tiny_card, tmp_path, monkeypatch):
+    write = Path.write_bytes
+
+    def full(path, data):
+        write(path, data[:1000])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(CheckpointError, match="cannot be written: No space left"):
+        save_model(tiny_network, tiny_card, tmp_path / "x.safetensors")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_shipped_model_is_honest_and_runs():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -16,6 +19,7 @@ from online_tsm import quantize
 from online_tsm.engine import open_engine
 from online_tsm.export import export_network
 from online_tsm.faithful import Faithfulness, engine_logits
+from online_tsm.graphs import write_atomically
 
 CARD = ModelCard(name="tiny", architecture="mobilenet_v2", labels=("a", "b", "c"),
                  input_size=(32, 32), resize="whole-frame", width_multiplier=0.25)
@@ -223,3 +227,25 @@ def test_beside_its_checkpoint_it_is_not_taken_by_itself(tmp_path, monkeypatch):
 def test_what_cannot_be_read_is_a_sentence(arguments, named, capsys):
     assert quantize.main(arguments) == 2
     assert named in capsys.readouterr().err
+
+
+def test_what_is_int8_already_is_told(int8, tmp_path, capsys):
+    path = tmp_path / "int8.onnx"
+    path.write_bytes(int8)
+    assert quantize.main([str(path), str(tmp_path / "again.onnx")]) == 2
+    assert "int8.onnx is INT8 already" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_only_an_ordinary_file_is_replaced_and_a_link_stays_one(tmp_path):
+    pipe, real, link = tmp_path / "pipe", tmp_path / "real", tmp_path / "link"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="no ordinary file"):
+        write_atomically(pipe, b"new")
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    real.write_bytes(b"old")
+    link.symlink_to(real)
+    write_atomically(link, b"new")
+    assert link.is_symlink()
+    assert real.read_bytes() == b"new"
+    assert {one.name for one in tmp_path.iterdir()} == {"pipe", "real", "link"}
