@@ -105,7 +105,8 @@ def judged_lines(judged: Mapping[str, Any]) -> str:
         lines.append(f"{f'{height} x {width}, ' + row['engine'] + ' ' + row['precision']:<44}"
                      f"top-1 {one['value']:.1%}"
                      + (f" [{one['low']:.1%}, {one['high']:.1%}]" if one["low"] is not None else "")
-                     + (f", decides as float32 on {same:.2%} of frames" if same else ""))
+                     + (f", decides as float32 on {same:.2%} of frames" if same else "")
+                     + (f" (smoothed, as shown: {row['shown']:.2%})" if row.get("shown") else ""))
     return "\n".join(lines)
 
 

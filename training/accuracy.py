@@ -33,6 +33,7 @@ from online_tsm.engine import DeviceName, Engine, EngineName, Precision, open_en
 from online_tsm.labels import restricted
 from online_tsm.measuring import usable
 from online_tsm.sizes import Size, at_size, size_of
+from online_tsm.smoothing import SmoothingHead
 from training.answers import clip_answers
 from training.data import Clip, read_class_folders, read_shards, read_table
 from training.evaluate import USER_ERRORS, check_labels, sample
@@ -57,7 +58,8 @@ class _Stepped:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.decisions: list[int] = []  # of every frame
+        self.decisions: list[int] = []  # of every frame's own logits
+        self.shown: list[int] = []  # what the demo shows at every frame: the smoothed decision
 
     def __call__(self, clips: Tensor) -> Tensor:
         """Inputs [1, T, 3, h, w] to logits [1, T, K]."""
@@ -66,6 +68,8 @@ class _Stepped:
             logits, (state,) = self._engine.step(frame[None], [state])
             rows.append(logits[0].copy())
         self.decisions += [int(row.argmax()) for row in rows]
+        head, rate = SmoothingHead(self._engine.card), self._engine.card.frame_rate
+        self.shown += [int(head.update(i / rate, row).argmax()) for i, row in enumerate(rows)]
         return torch.from_numpy(np.stack(rows))[None]
 
 
@@ -95,9 +99,10 @@ def settings(path: Path, sizes: Sequence[Size], int8: Path | None) -> list[Setti
 
 def judged(path: Path, clips: Sequence[Clip], tried: Sequence[Setting]) -> list[dict[str, Any]]:
     """Top-1 and top-3 of each setting with their intervals, and on what share of frames it
-    decides as the first setting does (None at another size, whose frames are others)."""
+    decides, and shows after smoothing, what the first setting does (None at another size, whose
+    frames are others)."""
     rows: list[dict[str, Any]] = []
-    first: list[int] = []
+    first: _Stepped | None = None
     for setting in tqdm(tried, unit=" settings", leave=False, disable=None):
         engine = open_engine(
             setting.file or path, setting.engine, setting.device, 1,
@@ -106,15 +111,20 @@ def judged(path: Path, clips: Sequence[Clip], tried: Sequence[Setting]) -> list[
         network, card = _Stepped(engine), engine.card
         answers = clip_answers(clips, network, card, "mean",  # type: ignore[arg-type]
                                restricted(card, (), ()).smoothing.disabled)
-        first = first or network.decisions
-        same = (float(np.mean(np.array(network.decisions) == first))
-                if setting.input_size == tried[0].input_size else None)
+        first = first or network
+        comparable = setting.input_size == tried[0].input_size
         top1, top3 = clip_figures(answers).values()
         rows.append({
             "engine": setting.engine, "device": setting.device, "precision": setting.precision,
-            "input_size": list(setting.input_size), "agreement": same,
+            "input_size": list(setting.input_size),
+            "agreement": _share(network.decisions, first.decisions) if comparable else None,
+            "shown": _share(network.shown, first.shown) if comparable else None,
             "top1": asdict(top1), "top3": asdict(top3)})
     return rows
+
+
+def _share(ours: Sequence[int], theirs: Sequence[int]) -> float:
+    return float(np.mean(np.array(ours) == theirs))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -46,7 +46,9 @@ def test_every_setting_is_judged_on_the_same_clips(
     assert own["top1"]["value"] == expected["top-1"].value
     assert own["top3"]["value"] == expected["top-3"].value
     assert (own["agreement"], large["agreement"]) == (1.0, None)  # other frames
+    assert (own["shown"], large["shown"]) == (1.0, None)
     assert int8["agreement"] < 0.9
+    assert int8["shown"] < 0.9
     assert "onnxruntime fp32" in capsys.readouterr().out
 
 
