@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from gpu_marks import needs_cuda
 from seeding import seed_weights
 
 from models.build import build_network
 from models.folding import fold_batch_norm
 from online_tsm.engine import EngineError
-from online_tsm.engine_torch import FIRST_ROWS, TorchEngine, cuda_granted
+from online_tsm.engine_torch import FIRST_ROWS, TorchEngine
 
-needs_cuda = pytest.mark.skipif(not cuda_granted(), reason="torch has no CUDA here")
 DEVICES = ["cpu", pytest.param("cuda", marks=needs_cuda)]
 HALF = [("bf16", 0.3), ("fp16", 0.06)]  # how far from float32, as a share of the largest logit
 

@@ -1,0 +1,9 @@
+"""Marks of tests that need an NVIDIA GPU, or that there is none."""
+
+from __future__ import annotations
+
+import pytest
+
+from online_tsm.engine_torch import cuda_granted
+
+needs_cuda = pytest.mark.skipif(not cuda_granted(), reason="torch has no CUDA here")
