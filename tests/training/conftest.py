@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from toy_shards import LABELS, picture, write_shard
+from toy_shards import LABELS, picture, toy_recipe, write_shard
 
 from models.card import ModelCard
 from models.checkpoints import save_model
@@ -23,6 +23,11 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_shard(folder / "heldout", [*LABELS], number=1, person="heldout-0")
     write_shard(folder / "heldout", [*LABELS], number=2, person="heldout-1", held_out_style=True)
     return folder
+
+
+@pytest.fixture
+def recipe(shards: Path, tmp_path: Path) -> dict[str, object]:
+    return toy_recipe(shards, out=str(tmp_path / "out"))
 
 
 @pytest.fixture
