@@ -49,7 +49,7 @@ MUTATIONS = (
              'self.before_shortcut = shift.placement == "block"', "self.before_shortcut = True",
              "tests/models/test_networks.py"),
     Mutation("a checkpoint may run code", "models/weight_files.py",
-             "weights_only=True", "weights_only=False", "tests/models/test_checkpoints.py"),
+             "weights_only=True", "weights_only=False", "tests/models/test_weight_files.py"),
     Mutation("BGR for RGB", "online_tsm/preprocess.py",
              'if card.colour == "rgb" else', 'if card.colour == "bgr" else',
              "tests/online_tsm/test_preprocess.py"),
