@@ -75,7 +75,7 @@ MUTATIONS = (
              "tests/online_tsm/test_preprocess.py"),
     Mutation("a stale graph is used", "online_tsm/graphs.py",
              "return key.encode() in file.read()", "return True",
-             "tests/online_tsm/test_engine.py"),
+             "tests/online_tsm/test_graphs.py"),
     Mutation("phases share one cache", "online_tsm/stream.py",
              "self._states[turn.phase] = state",
              "self._states = dict.fromkeys(range(64), state)", "tests/online_tsm/test_stream.py"),

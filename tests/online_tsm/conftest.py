@@ -1,4 +1,4 @@
-"""A tiny network, its file, and one measurement by the benchmark, which several rooms share."""
+"""A tiny network, its files, and one measurement by the benchmark, which several rooms share."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ from online_tsm.roofline import Peaks
 @pytest.fixture(scope="session")
 def network():
     return seed_weights(build_network(CARD))
+
+
+@pytest.fixture(scope="session")
+def graph(network) -> bytes:
+    return export_network(network, CARD, "0" * 64)
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +51,37 @@ def report(measured) -> dict:
             "cold_starts": [], "demo": None, "frame_size": [64, 48], "source": "pictures",
             "warnings": [], "machine": {"cpu": "a processor", "cores": 2, "gpus": [],
                                         "system": "a system", "versions": {"python": "3.11"}}}
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory) -> Path:
+    """An export costs half a second, so most tests share theirs."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def in_shared_cache(shared_cache, monkeypatch) -> None:
+    monkeypatch.setenv("ONLINE_TSM_CACHE", str(shared_cache))
+
+
+@pytest.fixture
+def own_graphs(tmp_path, monkeypatch) -> Path:
+    """Where graphs are kept, for one test alone; nothing is there yet."""
+    monkeypatch.setenv("ONLINE_TSM_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "graphs"
+
+
+@pytest.fixture(scope="session")
+def checkpoint(network, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_model(network, CARD, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def graph_file(checkpoint, graph) -> Path:
+    """Our own graph with its weights and its card inside."""
+    path = checkpoint.with_name("exported") / "tiny.onnx"
+    path.parent.mkdir()
+    path.write_bytes(graph)
+    return path

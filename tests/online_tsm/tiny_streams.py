@@ -12,3 +12,13 @@ CARD = ModelCard(name="tiny", architecture="mobilenet_v2", labels=("a", "b", "c"
 
 def pictures(n: int, height: int = 48, width: int = 64) -> list[np.ndarray]:
     return list(np.random.default_rng(0).integers(0, 256, (n, height, width, 3), np.uint8))
+
+
+def logits_of(engine, steps: int = 4) -> np.ndarray:
+    """Logits [T, K] of the engine's own stream over noise of the card's size."""
+    clip = np.random.default_rng(5).standard_normal((steps, 1, 3, *engine.card.input_size))
+    state, rows = engine.open_state(), []
+    for frame in clip.astype(np.float32):
+        logits, (state,) = engine.step(frame, [state])
+        rows.append(logits[0])
+    return np.array(rows)
