@@ -64,7 +64,7 @@ MUTATIONS = (
              "part.index_copy_(0, after,", "part.index_copy_(0, before,",
              "tests/online_tsm/test_engine_torch.py"),
     Mutation("captured graphs share a number", "online_tsm/engine_onnx.py",
-             "str(next(self._graphs))", '"1"', "tests/online_tsm/test_engine_onnx.py"),
+             "str(next(self._graphs))", '"1"', "tests/online_tsm/test_engine_onnx_captures.py"),
     Mutation("a run writes where another one of its state did", "online_tsm/engine_onnx.py",
              "pair = (id(before), id(after.place)) if", "pair = (id(before), 0) if",
              "tests/online_tsm/test_engine_onnx.py"),
