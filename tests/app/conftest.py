@@ -55,6 +55,19 @@ def make_video(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A little video: 30 frames of a bright square that moves, 320 x 240, 15 frames a second."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 15, (320, 240))
+    for i in range(30):
+        image = np.full((240, 320, 3), 60, np.uint8)
+        cv2.rectangle(image, (8 * i, 80), (8 * i + 60, 160), (80, 160, 240), -1)
+        writer.write(image)
+    writer.release()
+    return path
+
+
+@pytest.fixture(scope="session")
 def screen() -> Iterator[str]:
     """The name of a fresh X display, 1920x1080; skips where the tools for it are missing."""
     missing = [name for name in ("Xvfb", "xdotool", "import") if not shutil.which(name)]

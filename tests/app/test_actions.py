@@ -1,4 +1,4 @@
-"""Actions: real commands and a real server, slow ones and failing ones; and every bad file."""
+"""Actions: real commands and a real server, slow ones and failing ones."""
 
 from __future__ import annotations
 
@@ -12,28 +12,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from gesture_actions import LABELS, event, write
 
 from app import actions as actions_module
-from app.action_file import KEYS, Action, read_actions
-from app.actions import Actions, ActionsError
-from online_tsm.events import Event
+from app.action_file import Action, read_actions
+from app.actions import Actions
 
-LABELS = ("Swiping Left", "Swiping Right", "Thumb Up", "No gesture")
 ROOT = Path(__file__).parents[2]
-
-
-def event(label: str = "Thumb Up") -> Event:
-    return Event(label, 12.5, 0.875, 100)
-
-
-def write(tmp_path: Path, text: str) -> Path:
-    path = tmp_path / "actions.yaml"
-    path.write_text(text, encoding="utf-8")
-    return path
 
 
 def wait_for(condition: Callable[[], object]) -> None:
@@ -74,69 +62,6 @@ def server() -> Iterator[Any]:
         yield http_server
         http_server.release.set()
         http_server.shutdown()
-
-
-def test_file_is_read_as_written(tmp_path: Path) -> None:
-    path = write(tmp_path, """
-Thumb Up: {print: "liked: yes"}
-Swiping Left: {key: ctrl+page_down}
-"Swiping Right":
-  run: [notify-send, "5", "a b; rm -rf /"]
-  timeout_s: 2.5
-No gesture: {post: http://localhost:8000/gesture}
-""")
-    assert read_actions(path, LABELS) == {
-        "Thumb Up": Action("print", ("liked: yes",)),
-        "Swiping Left": Action("key", ("ctrl", "page_down")),
-        "Swiping Right": Action("run", ("notify-send", "5", "a b; rm -rf /"), 2.5),
-        "No gesture": Action("post", ("http://localhost:8000/gesture",), 5.0),
-    }
-
-
-@pytest.mark.parametrize(("text", "message"), [
-    ("Thumb Up: {print: a}\nThumb Upp: {print: b}",
-     "line 2: there is no gesture 'Thumb Upp'; did you mean 'Thumb Up'?"),
-    ("thumb up: {print: b}", "line 1: there is no gesture 'thumb up'; did you mean 'Thumb Up'?"),
-    ("Zoom: {print: b}", "known are Swiping Left, Swiping Right, Thumb Up, No gesture"),
-    ("Thumb Up: {print: a}\nThumb Up: {print: b}",
-     "line 2, column 1: not valid YAML: 'Thumb Up' stands here a second time; line 1 has it"),
-    ("Thumb Up: {run: [ls], timeout_s: 1, timeout_s: 2}", "'timeout_s' stands here a second time"),
-    ("Thumb Up:\n  pirnt: a", "line 2: there is no action 'pirnt'; did you mean 'print'?"),
-    ("Thumb Up:\n  key: lefft", "line 2: there is no key 'lefft'; did you mean 'left'?"),
-    ("Thumb Up:\n  key: ctrl+shif+t", "line 2: there is no key 'shif'; did you mean 'shift'?"),
-    ("Thumb Up:\n  key: ctrl++", "line 2: there is no key ''"),
-    ("Thumb Up:\n  run: ls -l | wc", "line 2: expected a program and its arguments as a list"),
-    ("Thumb Up:\n  run: []", "line 2: expected a program and its arguments as a list"),
-    ("Thumb Up:\n  run:\n  - sleep\n  - 5", "line 4: arguments are texts"),
-    ("Thumb Up:\n  run: [ls, [a]]", "line 2: arguments are texts"),
-    ("Thumb Up:\n  post: localhost:80", "line 2: expected a URL that begins with http://"),
-    ("Thumb Up:\n  post: file:///etc/passwd", "line 2: expected a URL"),
-    ("Thumb Up:\n  post: http://host:port/", "line 2: expected a URL"),
-    ("Thumb Up:\n  print: [a]", "line 2: expected a text"),
-    ("Thumb Up: left", "line 1: expected an action like {key: left}"),
-    ("Thumb Up: {print: a, key: b}", "line 1: a gesture has one action, here are 2"),
-    ("Thumb Up: {timeout_s: 1}", "line 1: a gesture has one action, here are 0"),
-    ("Thumb Up:\n  run: [ls]\n  timeout_s: soon", "line 3: timeout_s is a number of seconds"),
-    ("Thumb Up:\n  run: [ls]\n  timeout_s: -1", "line 3: timeout_s is a number of seconds"),
-    ("Thumb Up: {print: a}\nx: {y: [1, 2", "line 2, column 13: not valid YAML"),
-    ("Thumb Up:\n\tprint: a", "line 2, column 1: not valid YAML"),
-    ("", "expected lines like `Thumb Up: {print: liked}`"),
-    ("- Thumb Up", "expected lines like"),
-    ("Thumb Up: !!python/object/apply:os.system [ls]", "line 1: expected an action"),
-])
-def test_bad_file_names_itself_and_the_line(tmp_path: Path, text: str, message: str) -> None:
-    path = write(tmp_path, text)
-    with pytest.raises(ActionsError) as caught:
-        read_actions(path, LABELS)
-    assert str(caught.value).startswith(f"{path}")
-    assert message in str(caught.value)
-
-
-def test_file_that_cannot_be_read(tmp_path: Path) -> None:
-    (tmp_path / "latin.yaml").write_bytes("Größe: {}".encode("latin-1"))
-    for name in ("absent.yaml", "latin.yaml"):
-        with pytest.raises(ActionsError, match=f"{name} cannot be read"):
-            read_actions(tmp_path / name, LABELS)
 
 
 def test_print_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
@@ -277,67 +202,6 @@ def test_dry_run_only_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         "Swiping Left: would press ctrl+t\nSwiping Right: would post to http://localhost/x\n"
         f"Thumb Up: would run touch {tmp_path / 'made'}\n")
     assert not (tmp_path / "made").exists()
-
-
-def test_keys_without_the_package_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pynput", None)
-    path = write(tmp_path, "Thumb Up: {key: left}")
-    with pytest.raises(ActionsError, match="-m pip install pynput"):
-        Actions(read_actions(path, LABELS))
-
-
-@pytest.fixture
-def keyboard(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
-    """pynput's keyboard as far as it is used, for machines without a display or the package."""
-    log: list[tuple[str, Any]] = []
-
-    class Controller:
-        def press(self, key: Any) -> None:
-            if key == "é":
-                raise ValueError("no such key here")
-            log.append(("press", key))
-
-        def release(self, key: Any) -> None:
-            log.append(("release", key))
-
-    class Key:
-        ctrl, left = "<ctrl>", "<left>"
-
-        def __class_getitem__(cls, name: str) -> str:
-            return str(getattr(cls, name))
-
-    package, module = ModuleType("pynput"), ModuleType("pynput.keyboard")
-    module.Controller, module.Key = Controller, Key  # type: ignore[attr-defined]
-    package.keyboard = module  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "pynput", package)
-    monkeypatch.setitem(sys.modules, "pynput.keyboard", module)
-    return log
-
-
-def test_shortcut_is_held_and_let_go(keyboard: list[tuple[str, Any]]) -> None:
-    with Actions({"Thumb Up": Action("key", ("ctrl", "plus"))}) as actions:
-        actions.fire(event())
-    assert keyboard == [("press", "<ctrl>"), ("press", "+"), ("release", "+"),
-                        ("release", "<ctrl>")]
-
-
-def test_shortcut_that_fails_half_way_leaves_no_key_down(keyboard: list[tuple[str, Any]]) -> None:
-    with Actions({"Thumb Up": Action("key", ("ctrl", "left", "é"))}) as actions:
-        actions.fire(event())
-    assert keyboard == [("press", "<ctrl>"), ("press", "<left>"), ("release", "<left>"),
-                        ("release", "<ctrl>")]
-
-
-@pytest.mark.usefixtures("keyboard")
-def test_key_this_system_lacks() -> None:
-    with pytest.raises(ActionsError, match="no key 'insert'"):
-        Actions({"Thumb Up": Action("key", ("insert",))})
-
-
-@pytest.mark.skipif(not os.environ.get("DISPLAY"), reason="needs a display")
-def test_key_names_are_those_of_pynput() -> None:
-    keyboard = pytest.importorskip("pynput.keyboard")
-    assert [key for key in KEYS if key != "plus" and not hasattr(keyboard.Key, key)] == []
 
 
 EXIT = """

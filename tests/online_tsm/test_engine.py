@@ -4,82 +4,26 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from fresh_python import python
+from gpu_marks import needs_no_gpu
 from seeding import seed_weights
+from tiny_streams import CARD, logits_of
 
 from models.build import build_network
-from models.card import CardError, ModelCard, card_to_dict
-from models.checkpoints import DEFAULT_MODEL, CheckpointError, resolve, save_model
-from online_tsm import engine as engines
-from online_tsm import graphs
-from online_tsm.engine import EngineError, nvidia_visible, open_engine
+from models.card import CardError, card_to_dict
+from models.checkpoints import DEFAULT_MODEL, CheckpointError, save_model
+from online_tsm.engine import EngineError, open_engine
 from online_tsm.export import export_network
 from online_tsm.preprocess import Preprocessor
 
-ROOT = Path(__file__).parents[2]
-GOLDEN = ROOT.parent / "shared" / "golden"
-CARD = ModelCard(name="tiny", architecture="mobilenet_v2", labels=("a", "b", "c"),
-                 input_size=(32, 32), resize="whole-frame", width_multiplier=0.25)
-needs_no_gpu = pytest.mark.skipif(nvidia_visible(), reason="there is an NVIDIA GPU here")
-needs_gpu = pytest.mark.skipif(not nvidia_visible(), reason="there is no NVIDIA GPU here")
-
-
-@pytest.fixture(scope="module")
-def shared_cache(tmp_path_factory) -> Path:
-    """An export costs half a second, so most tests share theirs."""
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(autouse=True)
-def _cache(shared_cache, monkeypatch):
-    monkeypatch.setenv("ONLINE_TSM_CACHE", str(shared_cache))
-
-
-@pytest.fixture
-def own_graphs(tmp_path, monkeypatch) -> Path:
-    """Where graphs are kept, for one test alone; nothing is there yet."""
-    monkeypatch.setenv("ONLINE_TSM_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "graphs"
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_model(seed_weights(build_network(CARD)), CARD, path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def graph_file(checkpoint) -> Path:
-    """Our own graph with its weights and its card inside."""
-    path = checkpoint.with_name("exported") / "tiny.onnx"
-    path.parent.mkdir()
-    path.write_bytes(export_network(seed_weights(build_network(CARD)), CARD, "0" * 64))
-    return path
-
-
-def logits_of(engine, steps: int = 4) -> np.ndarray:
-    clip = np.random.default_rng(5).standard_normal((steps, 1, 3, *engine.card.input_size))
-    state, rows = engine.open_state(), []
-    for frame in clip.astype(np.float32):
-        logits, (state,) = engine.step(frame, [state])
-        rows.append(logits[0])
-    return np.array(rows)
-
-
-def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=100,
-        check=False, env={**os.environ, "OMP_NUM_THREADS": "1", **environment})
+GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
+pytestmark = pytest.mark.usefixtures("in_shared_cache")
 
 
 # What is taken
@@ -113,6 +57,14 @@ def test_overrides_reach_the_card_and_the_graph(checkpoint):
     assert np.abs(other_fold - logits_of(open_engine(checkpoint, device="cpu"))).max() > 0.05
 
 
+def test_torch_threads_are_those_asked_for(checkpoint):
+    before = torch.get_num_threads()
+    try:
+        assert open_engine(checkpoint, "torch", "cpu", threads=2).threads == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_the_shipped_model_starts_without_torch():
     done = python(
         "import sys, numpy as np\n"
@@ -133,77 +85,6 @@ def test_an_onnx_file_runs_without_torch(graph_file):
         f"engine = open_engine({str(graph_file)!r}, device='cpu')\n"
         "print(engine.card.name, engine.name, 'torch' in sys.modules)\n")
     assert done.stdout == "tiny onnxruntime False\n", done.stderr
-
-
-# The graph beside a checkpoint, and the one kept from last time
-
-
-def forbid_export(monkeypatch) -> None:
-    def fail(*_args, **_changes):
-        raise AssertionError("it was exported again")
-
-    monkeypatch.setattr("online_tsm.export.export_network", fail)
-
-
-def test_the_shipped_graph_belongs_to_the_shipped_weights(monkeypatch):
-    # After any change to the .safetensors file: python -m online_tsm.export MODEL --beside
-    forbid_export(monkeypatch)
-    engine = open_engine(DEFAULT_MODEL, device="cpu")
-    assert np.abs(logits_of(engine) - logits_of(open_engine(DEFAULT_MODEL, "torch", "cpu"))
-                  ).max() < 5e-4
-    assert resolve(DEFAULT_MODEL).with_suffix(".onnx").stat().st_size < 200_000
-
-
-def test_a_graph_is_kept_and_used_again(checkpoint, own_graphs, monkeypatch):
-    first = logits_of(open_engine(checkpoint, device="cpu"))
-    assert len(list(own_graphs.iterdir())) == 1
-    forbid_export(monkeypatch)
-    assert (logits_of(open_engine(checkpoint, device="cpu")) == first).all()
-
-
-@pytest.fixture
-def kept(checkpoint, shared_cache, tmp_path, monkeypatch) -> Path:
-    """The checkpoint's graph in a cache of this test's own."""
-    open_engine(checkpoint, device="cpu")
-    shutil.copytree(shared_cache, tmp_path / "cache")
-    monkeypatch.setenv("ONLINE_TSM_CACHE", str(tmp_path / "cache"))
-    key = graphs.graph_key(CARD, graphs.file_digest(checkpoint))
-    return next(path for path in (tmp_path / "cache" / "graphs").iterdir()
-                if graphs.holds_key(path, key))
-
-
-@pytest.mark.parametrize("damage", ["cut", "garbage", "spoilt"])
-def test_a_damaged_graph_is_made_anew(checkpoint, kept, caplog, damage):
-    first = logits_of(open_engine(checkpoint, device="cpu"))
-    whole = kept.read_bytes()
-    kept.write_bytes({"cut": whole[:-3000], "garbage": b"x" * 500,
-                      "spoilt": b"\xff" * 3000 + whole[3000:]}[damage])
-    with caplog.at_level(logging.WARNING):
-        assert (logits_of(open_engine(checkpoint, device="cpu")) == first).all()
-    assert len(kept.read_bytes()) == len(whole)
-    assert {path.suffix for path in kept.parent.iterdir()} == {".onnx"}  # nothing left aside
-
-
-def test_a_graph_of_other_weights_is_ignored(checkpoint, own_graphs, tmp_path):
-    path = tmp_path / "model.safetensors"
-    path.write_bytes(checkpoint.read_bytes())
-    beside = path.with_suffix(".onnx")
-    beside.write_bytes(export_network(seed_weights(build_network(CARD)), CARD,
-                                      graphs.file_digest(path)))
-    old = logits_of(open_engine(path, device="cpu"))
-    assert not own_graphs.exists()  # it was used
-    save_model(seed_weights(build_network(CARD), seed=1), CARD, path)
-    new = logits_of(open_engine(path, device="cpu"))
-    assert np.abs(new - old).max() > 0.1
-    assert np.abs(new - logits_of(open_engine(path, "torch", "cpu"))).max() < 5e-4
-
-
-def test_a_cache_that_cannot_be_written_only_costs_time(checkpoint, tmp_path, monkeypatch, caplog):
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv("ONLINE_TSM_CACHE", str(tmp_path / "file"))
-    with caplog.at_level(logging.WARNING):
-        assert open_engine(checkpoint, device="cpu").name == "onnxruntime"
-    assert "could not be kept" in caplog.text
 
 
 # A network trained with a shift both ways
@@ -236,87 +117,6 @@ def test_a_shift_both_ways_is_warned_of_once_at_every_start(both_ways, suffix, e
 def test_a_shift_from_the_past_alone_is_not_warned_of(checkpoint, caplog):
     open_engine(checkpoint, device="cpu")
     assert not caplog.records
-
-
-# CUDA
-
-
-@needs_no_gpu
-@pytest.mark.parametrize("engine", ["auto", "onnxruntime", "tensorrt", "torch"])
-def test_cuda_without_a_gpu_is_an_error_that_says_so(checkpoint, engine):
-    with pytest.raises(EngineError, match="no NVIDIA GPU"):
-        open_engine(checkpoint, engine, "cuda")
-
-
-@needs_no_gpu
-def test_torch_computes_in_half_precision_on_a_gpu_alone(checkpoint):
-    with pytest.raises(EngineError, match="fp16 on an NVIDIA GPU alone"):
-        open_engine(checkpoint, "torch", "cpu", precision="fp16")
-
-
-MENDED = 'pip install "onnxruntime-gpu[cuda,cudnn]==1.31.1"'
-
-
-@needs_no_gpu
-def test_a_gpu_that_is_not_granted_is_explained_quietly(graph_file):
-    # The driver shows itself, but the CUDA libraries do not load: real ONNX Runtime, real failure.
-    code = ("from online_tsm import engine\n"
-            "engine.nvidia_visible = lambda: True\n"
-            f"opened = engine.open_engine({str(graph_file)!r})\n"
-            "print(opened.device, opened.provider)\n"
-            "print(opened.note)\n"
-            f"try: engine.open_engine({str(graph_file)!r}, device='cuda')\n"
-            "except engine.EngineError as error: print(error)\n")
-    done = python(code)
-    assert done.stderr == ""  # none of ONNX Runtime's red lines
-    device, note, refused = done.stdout.splitlines()
-    assert device == "cpu CPUExecutionProvider"
-    assert note.startswith("ONNX Runtime on the CPU, 1 thread; an NVIDIA GPU is present")
-    assert refused.startswith("ONNX Runtime was not granted the NVIDIA GPU")
-    for line in (note, refused):
-        assert MENDED in line
-        assert "preload_dlls()" in line
-
-
-@needs_no_gpu
-def test_torch_serves_where_onnxruntime_has_no_cuda(checkpoint, monkeypatch):
-    # No GPU here: torch is only told that it has one, and then loads onto the CPU.
-    monkeypatch.setattr(engines, "nvidia_visible", lambda: True)
-    monkeypatch.setattr(engines, "torch_cuda", lambda: True)
-    asked = []
-
-    def on_cpu(load, device, threads, precision="fp32"):
-        asked.append(device)
-        network, card = load("cpu")
-        from online_tsm.engine_torch import TorchEngine
-        return TorchEngine(network, card, "cpu", threads)
-
-    monkeypatch.setattr(engines, "_open_torch", on_cpu)
-    engine = open_engine(checkpoint)
-    assert (engine.name, asked) == ("torch", ["cuda"])
-    assert engine.note.startswith("torch on the NVIDIA GPU; ONNX Runtime was not granted it.")
-    assert MENDED in engine.note
-
-
-@needs_no_gpu
-@pytest.mark.parametrize(("device", "named"), [
-    ("cpu", "TensorRT runs on an NVIDIA GPU alone"), ("cuda", "pip install tensorrt")])
-def test_what_tensorrt_lacks_is_named(checkpoint, monkeypatch, device, named):
-    monkeypatch.setattr(engines, "nvidia_visible", lambda: True)
-    with pytest.raises(EngineError, match=named):
-        open_engine(checkpoint, "tensorrt", device)
-
-
-@needs_gpu
-@pytest.mark.parametrize("engine", ["onnxruntime", "tensorrt", "torch"])
-def test_cuda_agrees_with_the_cpu(checkpoint, engine):
-    try:
-        on_gpu = open_engine(checkpoint, engine, "cuda")
-    except EngineError as error:
-        pytest.skip(str(error))
-    assert on_gpu.device == "cuda"
-    on_cpu = open_engine(checkpoint, engine, "cpu")
-    assert np.abs(logits_of(on_gpu, 12) - logits_of(on_cpu, 12)).max() < 5e-4
 
 
 # Refusals
@@ -397,11 +197,3 @@ def test_golden_logits_through_preprocessing_and_engine(name):
             rows.append(logits[0])
         assert len(rows) == 16
         assert np.abs(np.array(rows) - expected[colour]).max() < 5e-4
-
-
-def test_torch_threads_are_those_asked_for(checkpoint):
-    before = torch.get_num_threads()
-    try:
-        assert open_engine(checkpoint, "torch", "cpu", threads=2).threads == 2
-    finally:
-        torch.set_num_threads(before)

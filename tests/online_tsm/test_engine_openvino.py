@@ -13,52 +13,29 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from seeding import seed_weights
-from test_engine_onnx import SHAPELESS
+from foreign_graphs import SHAPELESS
+from tiny_streams import CARD, frames, run
 
-from models.build import build_network
-from models.card import ModelCard
 from models.checkpoints import save_model
 from online_tsm.engine import EngineError, open_engine
 from online_tsm.engine_onnx import OnnxEngine, open_session
-from online_tsm.export import export_network
 from online_tsm.graphs import PRECISION_KEY
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = importlib.util.find_spec("openvino") is not None
 needs_openvino = pytest.mark.skipif(not INSTALLED, reason="openvino is not installed")
-CARD = ModelCard(name="tiny", architecture="mobilenet_v2", labels=("a", "b", "c"),
-                 input_size=(32, 32), resize="whole-frame", width_multiplier=0.25)
 
 
 @pytest.fixture(scope="module")
-def network():
-    return seed_weights(build_network(CARD))
-
-
-@pytest.fixture(scope="module")
-def model(network, tmp_path_factory):
+def model(graph, tmp_path_factory):
     path = tmp_path_factory.mktemp("openvino") / "tiny.onnx"
-    path.write_bytes(export_network(network, CARD, "0" * 64))
+    path.write_bytes(graph)
     return path
 
 
 @pytest.fixture(scope="module")
 def engine(model):
     return open_engine(model, "openvino")
-
-
-def frames(*shape: int) -> np.ndarray:
-    return np.random.default_rng(0).standard_normal((*shape, 3, 32, 32)).astype(np.float32)
-
-
-def run(engine, clip: np.ndarray) -> np.ndarray:
-    """Logits [T, K] of one stream over a clip [T, 3, h, w]."""
-    state, rows = engine.open_state(), []
-    for frame in clip:
-        logits, (state,) = engine.step(frame[None], [state])
-        rows.append(logits[0])
-    return np.array(rows)
 
 
 @pytest.mark.skipif(INSTALLED, reason="openvino is installed")

@@ -5,33 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from gpu_marks import needs_cuda
 from seeding import seed_weights
+from tiny_streams import frames, run
 
 from models.build import build_network
 from models.folding import fold_batch_norm
 from online_tsm.engine import EngineError
-from online_tsm.engine_torch import FIRST_ROWS, TorchEngine, cuda_granted
+from online_tsm.engine_torch import FIRST_ROWS, TorchEngine
 
-needs_cuda = pytest.mark.skipif(not cuda_granted(), reason="torch has no CUDA here")
 DEVICES = ["cpu", pytest.param("cuda", marks=needs_cuda)]
 HALF = [("bf16", 0.3), ("fp16", 0.06)]  # how far from float32, as a share of the largest logit
-
-
-def frames(*shape: int) -> np.ndarray:
-    return np.random.default_rng(0).standard_normal((*shape, 3, 32, 32)).astype(np.float32)
 
 
 @pytest.fixture
 def engine(tiny_network, tiny_card) -> TorchEngine:
     return TorchEngine(tiny_network, tiny_card)
-
-
-def run(engine, clip: np.ndarray) -> np.ndarray:
-    state, rows = engine.open_state(), []
-    for frame in clip:
-        logits, (state,) = engine.step(frame[None], [state])
-        rows.append(logits[0])
-    return np.array(rows)
 
 
 def test_streaming_equals_the_clip(engine, tiny_network):

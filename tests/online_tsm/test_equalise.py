@@ -6,14 +6,11 @@ import numpy as np
 import pytest
 import torch
 from seeding import seed_weights
+from tiny_streams import CARD
 
 from models.build import build_network
-from models.card import ModelCard
 from online_tsm import equalise
 from online_tsm.equalise import equalised
-
-CARD = ModelCard(name="tiny", architecture="mobilenet_v2", labels=("a", "b", "c"),
-                 input_size=(32, 32), resize="whole-frame", width_multiplier=0.25)
 
 
 @pytest.fixture

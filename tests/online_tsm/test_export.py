@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from tiny_streams import logits_of
 
 from models.build import build_network
 from models.card import card_from_dict
@@ -23,15 +24,6 @@ def checkpoint(tmp_path, tiny_network, tiny_card) -> Path:
     path = tmp_path / "tiny.safetensors"
     save_model(tiny_network, tiny_card, path)
     return path
-
-
-def logits_of(engine, steps: int = 4) -> np.ndarray:
-    clip = np.random.default_rng(5).standard_normal((steps, 1, 3, *engine.card.input_size))
-    state, rows = engine.open_state(), []
-    for frame in clip.astype(np.float32):
-        logits, (state,) = engine.step(frame, [state])
-        rows.append(logits[0])
-    return np.array(rows)
 
 
 def test_the_command_writes_a_graph_with_its_card(checkpoint, tmp_path, tiny_card, capsys):

@@ -11,18 +11,15 @@ import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 from seeding import seed_weights
+from tiny_streams import CARD
 
 from models.build import build_network
-from models.card import ModelCard
 from models.checkpoints import save_model
 from online_tsm import quantize
 from online_tsm.engine import open_engine
 from online_tsm.export import export_network
 from online_tsm.faithful import Faithfulness, engine_logits
 from online_tsm.graphs import write_atomically
-
-CARD = ModelCard(name="tiny", architecture="mobilenet_v2", labels=("a", "b", "c"),
-                 input_size=(32, 32), resize="whole-frame", width_multiplier=0.25)
 
 
 def pictures(n: int) -> list[np.ndarray]:

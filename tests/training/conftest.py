@@ -1,18 +1,26 @@
-"""Toy shards and a toy recipe for the tests of training."""
+"""Toy shards, a toy recipe and a studio for the tests of training."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from toy_shards import LABELS, picture, write_shard
+from toy_people import bake_toy_people
+from toy_shards import LABELS, picture, toy_recipe, write_shard
 
 from models.card import ModelCard
 from models.checkpoints import save_model
 from models.network import OnlineNetwork
+from training.synthesis import rooms
+from training.synthesis.assets import SynthesisError, cache_folder
+from training.synthesis.bake import baked_path
+from training.synthesis.cast import people
+from training.synthesis.clip import Studio
+from training.synthesis.language import resting_poses
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +31,11 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_shard(folder / "heldout", [*LABELS], number=1, person="heldout-0")
     write_shard(folder / "heldout", [*LABELS], number=2, person="heldout-1", held_out_style=True)
     return folder
+
+
+@pytest.fixture
+def recipe(shards: Path, tmp_path: Path) -> dict[str, object]:
+    return toy_recipe(shards, out=str(tmp_path / "out"))
 
 
 @pytest.fixture
@@ -58,3 +71,20 @@ def videos(tmp_path: Path) -> Path:
     (tmp_path / "labels.csv").write_text("file,label,note\nleft.avi,left,x\nright.avi,right,y\n")
     (tmp_path / "events.csv").write_text("label,start,end,happened\nleft,0.8,2.5,1.9\n")
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """A small studio with the first of the cast, or with boxes in a painted room where nobody is
+    baked; skipped without OpenGL."""
+    pytest.importorskip("moderngl", reason="moderngl is not installed")
+    cache = cache_folder()
+    with pytest.MonkeyPatch.context() as patch:
+        if not baked_path(cache, people("train")[0]).exists():
+            cache = tmp_path_factory.mktemp("cache")
+            bake_toy_people(cache, people("train")[:1])
+            patch.setattr(rooms, "PAINTED_SHARE", 1.0)
+        try:
+            yield Studio(cache, resting_poses(), size=(88, 66))
+        except SynthesisError as error:
+            pytest.skip(str(error))

@@ -1,4 +1,4 @@
-"""Run by torchrun from test_train.py: a training, and batch norm alone held against one process's.
+"""Run by torchrun from test_train_processes.py: a training, and batch norm against one process's.
 
 two_processes.py RECIPE.yaml RESULT.json
 """

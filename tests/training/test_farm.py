@@ -1,0 +1,101 @@
+"""Sets of shards: one a folder, who is baked for it, its workers, and what a shard holds."""
+
+import dataclasses
+import signal
+
+import numpy as np
+import pytest
+
+from training.made_by import commands
+from training.synthesis import farm
+from training.synthesis.assets import SynthesisError
+from training.synthesis.cast import people
+from training.synthesis.clip import Clip, Event
+from training.synthesis.farm import SET_FILE, Order, claim, performers
+from training.synthesis.language import GESTURES_FOLDER, load_gestures
+from training.synthesis.plan import CLIPS_A_PERSON, CLIPS_A_SHARD, shard_jobs
+from training.synthesis.shards import read_shard, shard_path, write_shard
+
+
+def test_a_folder_holds_one_set_and_a_longer_one_goes_on_with_it(tmp_path):
+    def order(clips, seed=1):
+        return Order(str(tmp_path), clips, seed, "train", str(GESTURES_FOLDER), str(tmp_path), 0)
+
+    claim(tmp_path, order(CLIPS_A_SHARD + 4))
+    for number in (0, 1):
+        shard_path(tmp_path, number).write_bytes(b"there")
+    claim(tmp_path, order(CLIPS_A_SHARD + 4))
+    assert shard_path(tmp_path, 1).exists()
+    claim(tmp_path, order(3 * CLIPS_A_SHARD))
+    assert shard_path(tmp_path, 0).exists()
+    assert not shard_path(tmp_path, 1).exists(), "the short last shard is made again in full"
+    with pytest.raises(SynthesisError, match="another seed"):
+        claim(tmp_path, order(CLIPS_A_SHARD, seed=2))
+    with pytest.raises(SynthesisError, match="another draft"):
+        claim(tmp_path, dataclasses.replace(order(3 * CLIPS_A_SHARD), draft=True))
+
+
+def test_a_set_knows_its_gestures_however_their_folder_is_spelt(tmp_path):
+    folder = GESTURES_FOLDER.with_name("gestures_auxiliary")
+    spelt = GESTURES_FOLDER / ".." / folder.name
+    claim(tmp_path, Order(str(tmp_path), 4, 1, "train", str(folder), str(tmp_path), 0))
+    claim(tmp_path, Order(str(tmp_path), 4, 1, "train", str(spelt), str(tmp_path), 0))
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"{{out: o, train: [{{path: {tmp_path}}}], held_out: [{{kind: table}}]}}")
+    assert "--gestures training/gestures_auxiliary" in commands(recipe)[1]
+    with pytest.raises(SynthesisError, match="another gestures"):
+        claim(tmp_path, Order(str(tmp_path), 4, 1, "train", str(GESTURES_FOLDER), "", 0))
+
+
+def test_a_set_whose_description_was_cut_off_says_what_to_do(tmp_path):
+    order = Order(str(tmp_path), 4, 1, "train", str(GESTURES_FOLDER), str(tmp_path), 0)
+    claim(tmp_path, order)
+    whole = (tmp_path / SET_FILE).read_text()
+    (tmp_path / SET_FILE).write_text(whole[:20])
+    with pytest.raises(SynthesisError, match="does not say which set"):
+        claim(tmp_path, order)
+
+
+def test_a_small_set_bakes_nobody_but_those_who_perform():
+    order = Order("", CLIPS_A_SHARD, 1, "train", str(GESTURES_FOLDER), "", 0)
+    few = performers(order, range(1))
+    jobs = shard_jobs(0, CLIPS_A_SHARD, 1, "train", load_gestures())
+    assert {p.name for p in few} == {job.person.name for job in jobs}
+    assert len(few) <= CLIPS_A_SHARD // CLIPS_A_PERSON < len(people("train"))
+    assert performers(order, []) == []
+
+
+def test_a_worker_leaves_ctrl_c_to_the_first_process(monkeypatch):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(farm, "Worker", lambda order: order)
+    monkeypatch.setattr(farm, "_worker", [])
+    try:
+        farm._start_worker(Order("", 1, 1, "train", "", "", 0))
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_shard_comes_back_as_it_was_written(tmp_path):
+    event = Event("Thumb Up", "twice", True, "L", 0.1, 1.9, (0.5, 0.9), 0.7, (("hold", 0.5, 0.9),))
+    quiet = Event("No gesture", "still", False, "R", 0.0, 1.0, None, None, ())
+    clips = [
+        Clip([b"one", b"two"], [b"m1", b"m2"], np.float32([0.0, 0.1]), (event,), "train001", 7),
+        Clip([b"three"], [b"m3"], np.float32([0.5]), (quiet, event), "train002", 1 << 60),
+    ]
+    path = shard_path(tmp_path, 3)
+    write_shard(path, clips)
+    back = read_shard(path)
+    for before, after in zip(clips, back, strict=True):
+        assert after.frames == before.frames
+        assert after.masks == before.masks
+        assert np.allclose(after.times, before.times)
+        assert (after.events, after.person, after.seed) == (
+            before.events,
+            before.person,
+            before.seed,
+        )
+    for broken in (b"broken", b"", path.read_bytes()[:300]):
+        path.write_bytes(broken)
+        with pytest.raises(SynthesisError, match="cannot be read"):
+            read_shard(path)
