@@ -104,6 +104,21 @@ def holds_key(graph: Path, key: str) -> bool:
         return False
 
 
+def check_target(out: Path) -> None:
+    """Raises EngineError where `out` is no name of a graph or cannot be written: the work before
+    it is long."""
+    if out.suffix.lower() != ".onnx":
+        raise EngineError(f"OUT is {out}; the name of a graph ends in .onnx")
+    above = next(filter(os.path.lexists, out.resolve().parents))
+    if not os.path.isdir(above):
+        raise EngineError(f"{out} cannot be written: {above} is no folder; name another one")
+    if not os.access(above, os.W_OK):
+        raise EngineError(f"{out} cannot be written: nothing can be written in {above}; name "
+                          "another folder")
+    if out.exists() and not out.is_file():
+        raise EngineError(f"{out} cannot be written: it is no ordinary file; name another one")
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """All of `data` in `path`, or nothing of it: written aside, then renamed; a link stays one, and
     a device a device. Raises OSError."""
