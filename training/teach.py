@@ -177,7 +177,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                      seed=args.seed, told=progress, use_replay=not args.without_replay)
     except USER_ERRORS as error:
         progress.close()
-        print(f"error: {error}", file=sys.stderr)
+        for words in str(error).splitlines():  # one for each bad clip
+            print(f"error: {words}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         progress.close()
