@@ -163,6 +163,8 @@ class Demo:
         if self._teaching is None:
             return
         active = self._teaching.active
+        if active:
+            self._clock.take()  # or the frame after the session would have waited for all of it
         learned = self._teaching.poll()
         if learned is not None:  # first, for the picture keeps what is said last
             self._say(self._sinks.follow(learned.card))
