@@ -6,6 +6,7 @@ was made from: it carries a key of both, and one with another key is left alone.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -17,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from models.cache import cache_folder
-from models.card import ModelCard
+from models.card import CardError, ModelCard
+from models.checkpoints import read_card
+from models.errors import CheckpointError
 from online_tsm.engine import EngineError
 
 log = logging.getLogger(__name__)
@@ -60,6 +63,22 @@ def open_graph(path: Path, card: ModelCard, load: Callable[[], Any],
 def kept_graph(path: Path, key: str) -> Path:
     """Where a checkpoint's graph for `key` is kept from its first start on."""
     return cache_folder() / "graphs" / f"{path.stem}-{key[:16]}.onnx"
+
+
+def graph_of(model: Path) -> Path | None:
+    """Where the graph of a checkpoint is kept; None where there is no checkpoint, or a broken one.
+    Models of one file name in other folders have theirs beside it."""
+    try:
+        return kept_graph(model, graph_key(read_card(model), file_digest(model)))
+    except (CardError, CheckpointError, OSError):
+        return None
+
+
+def forget_graph(graph: Path | None) -> None:
+    """Deletes a kept graph, 9 MB that nobody asks for any more, if there is one."""
+    if graph is not None:
+        with contextlib.suppress(OSError):  # in use by a demo, on Windows
+            graph.unlink(missing_ok=True)
 
 
 def check_shared(path: Path, metadata: Mapping[str, str]) -> None:
