@@ -9,9 +9,7 @@ if __name__ == "__main__":
     # Until the run has something to finish, Ctrl-C ends the program at once and without a word.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-import errno  # noqa: E402
 import logging  # noqa: E402
-import os  # noqa: E402
 import sys  # noqa: E402
 
 MISSING_LIBRARY = """error: OpenCV cannot be loaded: {error}
@@ -35,25 +33,13 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO if flags.settings.verbose else logging.WARNING,
                         format="%(levelname)s: %(message)s")
     try:
-        code = command.run(flags, STARTED)
-        if sys.stdout is not None:
-            sys.stdout.flush()
-        return code
-    except BrokenPipeError:  # the reader of a list has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return command.run(flags, STARTED)
     except command.USER_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print(f"error: stdout cannot be written: {error.strerror}", file=sys.stderr)
         return 2
 
 
 if __name__ == "__main__":
     from models import command_line
     command_line.print_anything()
-    command_line.leave(main())
+    command_line.leave(command_line.finished(main))

@@ -163,6 +163,8 @@ class Demo:
         if self._teaching is None:
             return
         active = self._teaching.active
+        if active:
+            self._clock.take()  # or the frame after the session would have waited for all of it
         learned = self._teaching.poll()
         if learned is not None:  # first, for the picture keeps what is said last
             self._say(self._sinks.follow(learned.card))
@@ -196,7 +198,8 @@ class Demo:
             lookback_s=prediction.lookback_s, trained_step_s=1 / self._engine.card.frame_rate,
             age_s=self._age_s, stages=self._latency.rolling(),
             dropped=source.dropped, engine=self._engine.name, device=self._engine.device,
-            model=self._engine.card.name, phases=prediction.phases, cold=prediction.cold)
+            precision=self._engine.precision, model=self._engine.card.name,
+            phases=prediction.phases, cold=prediction.cold)
         shown = [(event, prediction.time - event.time) for event in self._events]
         return Scene(image, prediction, shown, tuple(self._timeline), panel, mirrored=self._mirror)
 

@@ -63,27 +63,39 @@ class JsonLines:
 
     Arrays and numpy numbers become plain ones without loss. A reader that hangs up ("| head") is
     no failure: nothing more is written, and `ended` is true. Any other failure in mid-run stops
-    the writing too, and `failed` says why. OutputError where the file cannot be opened.
+    the writing too, and `failed` says why. OutputError where the file cannot be opened. What an
+    earlier run left in it goes with `begin`, or with the first line.
     """
 
     def __init__(self, target: str | Path) -> None:
         self.ended = False
         self.failed = ""
         self.target = target
+        self._begun = False
         if str(target) == STDOUT:
             self._file = sys.stdout
             return
         path = Path(target)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("w", encoding="utf-8")
+            self._file = path.open("a", encoding="utf-8")
         except OSError as error:
             raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+
+    def begin(self) -> None:
+        """The run has a result, though it be that nothing happened: older lines go."""
+        if self._begun or self.ended:
+            return
+        self._begun = True
+        if self._file is not sys.stdout:
+            with contextlib.suppress(OSError):  # a pipe or a device, which holds nothing old
+                self._file.truncate(0)
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Writes one line. Raises nothing that a disk or a pipe may cause."""
         if self.ended:
             return
+        self.begin()
         line = json.dumps(record, default=_plain)
         try:
             self._file.write(line + "\n")

@@ -37,7 +37,7 @@ def rows_of(panel: Panel) -> list[Row]:
     phases = "1 phase" if panel.phases == 1 else f"{panel.phases} phases"
     rows = [
         Row(panel.model or "No model", "", strong=True),
-        Row("  ·  ".join(part for part in (panel.engine, panel.device) if part), "",
+        Row("  ·  ".join(part for part in (_engine(panel), panel.device) if part), "",
             colour=MUTED),
         Row("Camera", _rate(panel.camera_fps), rule_above=True),
         Row("Model", _rate(panel.model_fps)),
@@ -81,6 +81,11 @@ def draw_panel(canvas: Canvas, box: Box, rows: list[Row]) -> None:
                     colour=INK if row.strong else MUTED,
                     weight=lettering.SEMIBOLD if row.strong else lettering.REGULAR)
         y += row_height
+
+
+def _engine(panel: Panel) -> str:
+    """The engine, with its precision where that is a reduced one: it decides a little otherwise."""
+    return panel.engine if panel.precision == "fp32" else f"{panel.engine} {panel.precision}"
 
 
 def _rate(value: float | None) -> str:

@@ -10,7 +10,7 @@ from app.settings import Settings
 from models.card import CardError, ModelCard
 from models.checkpoints import DEFAULT_MODEL, read_card, resolve
 from models.errors import CheckpointError
-from online_tsm.graphs import file_digest
+from online_tsm.graphs import file_digest, forget_graph, graph_of
 from online_tsm.recordings import (
     Recording,
     RecordingError,
@@ -87,16 +87,19 @@ def listing(folder: Path) -> list[str]:
 
 
 def delete(folder: Path, what: str) -> str:
-    """Deletes LABEL (all its recordings), LABEL/NAME, or the personal checkpoint by its name.
+    """Deletes LABEL (all its recordings), LABEL/NAME, or the personal checkpoint by its name,
+    with the graph that is kept of it.
 
     Returns what was done, as a sentence. Raises RecordingError where there is no such thing.
     """
     if what == PERSONAL and os.path.isfile(folder / PERSONAL):
+        graph = graph_of(folder / PERSONAL)
         try:
             (folder / PERSONAL).unlink()
         except OSError as error:
             raise RecordingError(f"{folder / PERSONAL} cannot be deleted: {error.strerror}"
                                  ) from error
+        forget_graph(graph)
         return f"deleted {folder / PERSONAL}"
     label, _, name = what.partition("/")
     found = [path for path in _recordings(folder)

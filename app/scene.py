@@ -33,6 +33,7 @@ class Panel:
     dropped: int = 0
     engine: str = ""
     device: str = ""
+    precision: str = "fp32"
     model: str = ""
     phases: int = 1
     cold: bool = False

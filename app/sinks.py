@@ -113,6 +113,8 @@ class Sinks:
 
     def write(self, frame: Frame, prediction: Prediction) -> None:
         """The frame's prediction, and its events, which set off their actions."""
+        if self._events is not None:
+            self._events.begin()  # a frame without events is a result, too
         if self._predictions is not None:
             self._predictions.write({
                 "frame": frame.index, "time": round(prediction.time, 6), "label": prediction.label,

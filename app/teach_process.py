@@ -85,7 +85,7 @@ class Trainer:
             log.info("the trainer said:\n%s", "\n".join(self._lines))
 
     def _why(self, code: int) -> str:
-        """The trainer's own sentence, else its last line: what a traceback ends with."""
+        """The trainer's own sentences, else its last line: what a traceback ends with."""
         own = [line.removeprefix("error: ") for line in self._lines if line.startswith("error: ")]
         last = self._lines[-1] if self._lines else f"it ended with code {code}"
-        return own[-1] if own else f"the trainer failed: {last}"
+        return "; ".join(own) if own else f"the trainer failed: {last}"

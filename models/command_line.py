@@ -1,4 +1,4 @@
-"""What every command does around its `main`, for Ctrl-C and for a console that lacks letters:
+"""What every command does around its `main`, for Ctrl-C, a console that lacks letters, a full disk:
 
     if __name__ == "__main__":
         from models import command_line
@@ -37,15 +37,43 @@ def print_anything() -> None:
 
 
 def run(main: Callable[[], int]) -> NoReturn:
-    """Ends the process with the exit code of `main`, or with a word and 130 for Ctrl-C."""
+    """Ends the process with the exit code of `finished`, or with a word and 130 for Ctrl-C."""
     try:
         if signal.getsignal(signal.SIGINT) is _end:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        sys.exit(main())
+        sys.exit(finished(main))
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one does not wait
         print("stopped", file=sys.stderr)
         sys.exit(STOPPED)
+
+
+def finished(main: Callable[[], int]) -> int:
+    """The exit code of `main`, all that it printed being written. Where stdout takes no more, that
+    is 2 after a sentence, or 0 if its reader has seen enough, as `head` has."""
+    try:
+        try:
+            return main()
+        finally:  # argparse ends --help with SystemExit
+            if sys.stdout is not None:  # as under pythonw
+                sys.stdout.flush()
+    except OSError as error:
+        if not _stdout_fails():
+            raise
+        enough = isinstance(error, BrokenPipeError)
+        if not enough:
+            print(f"error: stdout cannot be written: {error.strerror}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or it fails at the exit
+        return 0 if enough else 2
+
+
+def _stdout_fails() -> bool:
+    """An error may have come from another file or pipe."""
+    try:
+        print(flush=True)
+    except OSError:
+        return True
+    return False
 
 
 def leave(code: int) -> NoReturn:

@@ -36,6 +36,7 @@ from online_tsm.graphs import (
     EXPORTER,
     GRAPH_KEY,
     SHARED_KEY,
+    check_target,
     file_digest,
     graph_key,
     write_atomically,
@@ -195,17 +196,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _export(args: argparse.Namespace) -> None:
-    if args.out and args.out.suffix.lower() != ".onnx":
-        raise EngineError(f"OUT is {args.out}; the name of a graph ends in .onnx")
     path = resolve(args.model)
     if path.suffix.lower() == ".onnx":
         raise EngineError(f"{path.name} is an ONNX file already")
     if args.beside and path.suffix.lower() != ".safetensors":
         raise EngineError(f"--beside shares the weights of a .safetensors file, which "
                           f"{path.name} is not; convert it first: python -m models.convert")
+    out = path.with_suffix(".onnx") if args.beside else args.out
+    check_target(out)
     network, card = load_model(path, card_file=args.card, trust=args.trust_checkpoint)
     graph = export_network(network, card, file_digest(path), args.verify_steps)
-    out = path.with_suffix(".onnx") if args.beside else args.out
     if args.beside:
         graph = share_weights(graph, path)
     try:

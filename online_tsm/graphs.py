@@ -6,6 +6,7 @@ was made from: it carries a key of both, and one with another key is left alone.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -17,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from models.cache import cache_folder
-from models.card import ModelCard
+from models.card import CardError, ModelCard
+from models.checkpoints import read_card
+from models.errors import CheckpointError
 from online_tsm.engine import EngineError
 
 log = logging.getLogger(__name__)
@@ -62,6 +65,22 @@ def kept_graph(path: Path, key: str) -> Path:
     return cache_folder() / "graphs" / f"{path.stem}-{key[:16]}.onnx"
 
 
+def graph_of(model: Path) -> Path | None:
+    """Where the graph of a checkpoint is kept; None where there is no checkpoint, or a broken one.
+    Models of one file name in other folders have theirs beside it."""
+    try:
+        return kept_graph(model, graph_key(read_card(model), file_digest(model)))
+    except (CardError, CheckpointError, OSError):
+        return None
+
+
+def forget_graph(graph: Path | None) -> None:
+    """Deletes a kept graph, 9 MB that nobody asks for any more, if there is one."""
+    if graph is not None:
+        with contextlib.suppress(OSError):  # in use by a demo, on Windows
+            graph.unlink(missing_ok=True)
+
+
 def check_shared(path: Path, metadata: Mapping[str, str]) -> None:
     """Raises EngineError where an ONNX file points into weights that are not there, or no longer
     those it was made for: its offsets would read anything."""
@@ -102,6 +121,21 @@ def holds_key(graph: Path, key: str) -> bool:
             return key.encode() in file.read()
     except OSError:
         return False
+
+
+def check_target(out: Path) -> None:
+    """Raises EngineError where `out` is no name of a graph or cannot be written: the work before
+    it is long."""
+    if out.suffix.lower() != ".onnx":
+        raise EngineError(f"OUT is {out}; the name of a graph ends in .onnx")
+    above = next(filter(os.path.lexists, out.resolve().parents))
+    if not os.path.isdir(above):
+        raise EngineError(f"{out} cannot be written: {above} is no folder; name another one")
+    if not os.access(above, os.W_OK):
+        raise EngineError(f"{out} cannot be written: nothing can be written in {above}; name "
+                          "another folder")
+    if out.exists() and not out.is_file():
+        raise EngineError(f"{out} cannot be written: it is no ordinary file; name another one")
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -117,7 +117,7 @@ class LatencyLog:
                camera_fps: float | None = None, dropped: int = 0) -> LatencyReport:
         """What was logged so far. `machine` is what `machine_info` gives."""
         rows = {stage: _summary(self._stages[stage]) for stage in _ordered(self._stages)}
-        rows |= {name: _summary(total) for name, total in self._totals.items()}
+        rows |= {name: _summary(total) for name, total in self._totals.items() if total.count}
         seen = self._warmup + self._totals["whole"].count
         return LatencyReport(
             frames=self._totals["whole"].count, warmup_frames=self._warmup, stages=rows,
@@ -150,7 +150,7 @@ class LatencyReport:
 
     "work" is a frame's stages without waiting, "whole" with it. Warm-up frames are left out of
     all but `warmup_frames`, `model_fps` and `cold_start_s` (the program's start to the first
-    frame's end).
+    frame's end); `stages` is empty where there are no others.
     """
 
     frames: int
@@ -168,6 +168,10 @@ class LatencyReport:
 
     def text(self) -> str:
         """The report as a table for people."""
+        rest = "\n".join(["", *self._rates(), *_machine_lines(self.machine)]) + "\n"
+        if not self.frames:
+            return (f"No latency was measured: all {self.warmup_frames} frames were for the "
+                    f"warm-up, and more are needed.\n{rest}")
         columns = (*PERCENTILES, "max")
         rows = dict(self.stages)
         if self.frame_age is not None:
@@ -177,7 +181,7 @@ class LatencyReport:
                  f"{'stage':<12}" + "".join(f"{column:>9}" for column in columns)]
         lines += [f"{name:<12}" + "".join(f"{row[column] * 1e3:9.2f}" for column in columns)
                   for name, row in rows.items()]
-        return "\n".join([*lines, "", *self._rates(), *_machine_lines(self.machine)]) + "\n"
+        return "\n".join([*lines, rest])
 
     def _rates(self) -> list[str]:
         paused = f" (without {self.pauses} pauses over {PAUSE_S:g} s)" if self.pauses else ""

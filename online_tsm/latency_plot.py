@@ -94,8 +94,6 @@ def _draw_stages(axes: Axes, report: LatencyReport, colours: Mapping[str, str]) 
     """A bar up to each stage's median, and marks at p95 and p99."""
     _dress(axes, "Median, p95 and p99 of each stage", "ms", "")
     rows = {**report.stages, **({"frame age": report.frame_age} if report.frame_age else {})}
-    if not report.frames:
-        rows = {}
     for place, (name, row) in enumerate(rows.items()):
         median, p95, p99 = (row[key] * 1e3 for key in ("median", "p95", "p99"))
         axes.barh(place, median, height=0.62, color=colours.get(name, MUTED))

@@ -41,6 +41,7 @@ from online_tsm.graphs import (
     GRAPH_KEY,
     PRECISION_KEY,
     SHARED_KEY,
+    check_target,
     file_digest,
     open_graph,
     write_atomically,
@@ -218,6 +219,7 @@ def _precision(graph: Path) -> str:
 
 
 def _quantise(model: str, out: Path, videos: Sequence[str]) -> None:
+    check_target(out)
     path = resolve(model)
     card = read_card(path)
     if path.suffix.lower() == ".onnx" and _precision(path) == "int8":

@@ -164,12 +164,21 @@ def save_recording(root: Path, label: str, images: Sequence[Image], times: Secon
     return recording
 
 
-def read_recordings(root: Path) -> list[Recording]:
+def read_recordings(root: Path, bad: dict[Path, str] | None = None) -> list[Recording]:
     """Every recording in the folders of `root`, by label and date; plain videos among them.
 
-    Raises RecordingError for a folder that is not there, and as `read_recording` does.
+    Raises RecordingError for a folder that is not there, and as `read_recording` does; with `bad`
+    that collects, a line each, why a video cannot be read.
     """
-    return [read_recording(path) for path in recording_paths(root)]
+    recordings = []
+    for path in recording_paths(root):
+        try:
+            recordings.append(read_recording(path))
+        except RecordingError as error:
+            if bad is None:
+                raise
+            bad[path] = " ".join(str(error).split())  # YAML tells its own in several lines
+    return recordings
 
 
 def read_recording(path: Path) -> Recording:

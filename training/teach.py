@@ -12,7 +12,6 @@ if __name__ == "__main__":
     command_line.start()
 
 import argparse
-import contextlib
 import logging
 import os
 import shutil
@@ -28,11 +27,11 @@ import torch
 from tqdm import tqdm
 
 from models.card import CardError, ModelCard
-from models.checkpoints import DEFAULT_MODEL, load_model, read_card, resolve, save_model
+from models.checkpoints import DEFAULT_MODEL, load_model, resolve, save_model
 from models.errors import CheckpointError
 from models.network import OnlineNetwork
 from online_tsm.engine import EngineError, open_engine
-from online_tsm.graphs import file_digest, graph_key, kept_graph
+from online_tsm.graphs import file_digest, forget_graph, graph_of
 from online_tsm.recordings import RecordingError
 from training.replay import Replay, ReplayError, read_replay, replay_path
 from training.teach_data import Lesson, TeachError, read_lessons
@@ -132,7 +131,7 @@ def _save(network: OnlineNetwork, card: ModelCard, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     for left in out.parent.glob(".teach-*"):  # by a teaching that was killed
         shutil.rmtree(left, ignore_errors=True)
-    old = _graph_of(out)
+    old = graph_of(out)
     aside = Path(tempfile.mkdtemp(prefix=".teach-", dir=out.parent))
     try:
         save_model(network, card, aside / out.name)
@@ -140,18 +139,8 @@ def _save(network: OnlineNetwork, card: ModelCard, out: Path) -> None:
         os.replace(aside / out.name, out)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    if old is not None and old != _graph_of(out):  # 9 MB that nobody asks for any more
-        with contextlib.suppress(OSError):  # in use by a demo, on Windows
-            old.unlink(missing_ok=True)
-
-
-def _graph_of(model: Path) -> Path | None:
-    """Where the graph of a checkpoint is kept; None where there is no checkpoint, or a broken one.
-    Models of one file name in other folders have theirs beside it."""
-    try:
-        return kept_graph(model, graph_key(read_card(model), file_digest(model)))
-    except (CardError, CheckpointError, OSError):
-        return None
+    if old != graph_of(out):
+        forget_graph(old)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -177,7 +166,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                      seed=args.seed, told=progress, use_replay=not args.without_replay)
     except USER_ERRORS as error:
         progress.close()
-        print(f"error: {error}", file=sys.stderr)
+        for words in str(error).splitlines():  # one for each bad clip
+            print(f"error: {words}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         progress.close()

@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 
 from models.card import ModelCard
 from online_tsm.preprocess import kept_box
-from online_tsm.recordings import Recording, is_background, read_recordings, refusal
+from online_tsm.recordings import (
+    Recording,
+    RecordingError,
+    is_background,
+    read_recordings,
+    refusal,
+)
 from online_tsm.stroke import find_stroke
 from training.data import Clip, Image
 from training.events_file import LabelledEvent
@@ -49,14 +55,30 @@ class Lesson:
 
 
 def read_lessons(folder: Path, card: ModelCard, fewest: int = FEWEST) -> list[Lesson]:
-    """All recordings in a folder. Raises TeachError and RecordingError."""
-    recordings = read_recordings(folder)
-    if not recordings:
-        raise TeachError(f"{folder} holds no recordings; expected a folder a gesture with a few "
-                         "videos each, as in 'double wave/1.mp4', and one named 'background'")
+    """All recordings in a folder. Raises RecordingError for a folder that is not there, and
+    TeachError, with a line for each clip that cannot be used."""
+    bad: dict[Path, str] = {}
+    recordings = read_recordings(folder, bad)
     spelt = {label.lower(): label for label in card.labels}
     recordings = [replace(one, label=spelt.setdefault(one.label.lower(), one.label))
                   for one in recordings]
+    if not bad:
+        _check_folder(folder, recordings, card, fewest)
+    bad |= _too_long(recordings, card)
+    bad |= _copies(recordings)
+    lessons, refused = _lessons([one for one in recordings if one.path not in bad], card)
+    bad |= refused
+    bad |= _repeated(folder, lessons)
+    if bad:
+        raise TeachError("\n".join(dict.fromkeys(bad[path] for path in sorted(bad))))
+    return lessons
+
+
+def _check_folder(folder: Path, recordings: Sequence[Recording], card: ModelCard, fewest: int
+                  ) -> None:
+    if not recordings:
+        raise TeachError(f"{folder} holds no recordings; expected a folder a gesture with a few "
+                         "videos each, as in 'double wave/1.mp4', and one named 'background'")
     gestures = [one for one in recordings if not _background(one, card)]
     if not gestures:
         raise TeachError(f"{folder} holds background only; record a gesture, too")
@@ -71,11 +93,6 @@ def read_lessons(folder: Path, card: ModelCard, fewest: int = FEWEST) -> list[Le
         if count < fewest:
             raise TeachError(f"{label!r} has {_counted(count)}; at least {fewest} are needed, and "
                              "5 are better: each one is judged by what the others taught")
-    _check_lengths(gestures, [one for one in recordings if _background(one, card)])
-    _check_files(recordings)
-    lessons = _lessons(recordings, card)
-    _check_pictures(lessons)
-    return lessons
 
 
 def lesson_from(clip: Clip, label: str, turn: int, card: ModelCard, *, background: bool,
@@ -97,19 +114,25 @@ def lesson_from(clip: Clip, label: str, turn: int, card: ModelCard, *, backgroun
             for number, part in enumerate(np.array_split(np.arange(len(images)), pieces))]
 
 
-def _lessons(recordings: Sequence[Recording], card: ModelCard) -> list[Lesson]:
+def _lessons(recordings: Sequence[Recording], card: ModelCard
+             ) -> tuple[list[Lesson], dict[Path, str]]:
     lessons: list[Lesson] = []
+    bad: dict[Path, str] = {}
     turns: dict[str, int] = {}
     for recording in recordings:
         background = _background(recording, card)
         key = "" if background else recording.label
-        clip = _thinned(recording, card)
+        try:
+            clip = _thinned(recording, card)
+        except (RecordingError, TeachError) as error:
+            bad[recording.path] = str(error)
+            continue
         made = lesson_from(clip, card.background[0] if background else recording.label,
                            turns.get(key, 0), card, background=background,
                            stroke=recording.stroke)
         turns[key] = turns.get(key, 0) + len(made)
         lessons += made
-    return lessons
+    return lessons, bad
 
 
 def _background(recording: Recording, card: ModelCard) -> bool:
@@ -121,36 +144,46 @@ def _counted(count: int) -> str:
     return "one recording" if count == 1 else f"{count} recordings"
 
 
-def _check_lengths(gestures: Sequence[Recording], background: Sequence[Recording]) -> None:
-    for one in gestures:
-        if one.times[-1] > LONGEST_S:
-            raise TeachError(f"{one.path} lasts {one.times[-1]:.0f} s; a recording shows the "
-                             f"gesture once, in at most {LONGEST_S:.0f} s: cut it")
+def _too_long(recordings: Sequence[Recording], card: ModelCard) -> dict[Path, str]:
+    background = [one for one in recordings if _background(one, card)]
+    bad = {one.path: f"{one.path} lasts {one.times[-1]:.0f} s; a recording shows the gesture once, "
+                     f"in at most {LONGEST_S:.0f} s: cut it"
+           for one in recordings if not _background(one, card) and one.times[-1] > LONGEST_S}
     total = sum(float(one.times[-1]) for one in background)
     if total > MOST_BACKGROUND_S:
-        raise TeachError(f"there are {total / 60:.0f} minutes of background; half a minute is "
-                         f"enough, and {MOST_BACKGROUND_S / 60:.0f} minutes are possible")
+        bad |= dict.fromkeys(
+            (one.path for one in background),
+            f"there are {total / 60:.0f} minutes of background; half a minute is enough, and "
+            f"{MOST_BACKGROUND_S / 60:.0f} minutes are possible")
+    return bad
 
 
-def _check_files(recordings: Sequence[Recording]) -> None:
+def _copies(recordings: Sequence[Recording]) -> dict[Path, str]:
     seen: dict[str, Path] = {}
+    bad = {}
     for recording in recordings:
         with recording.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest in seen:
-            raise TeachError(f"{recording.path} is the same clip as {seen[digest]}; delete one of "
-                             "them and record the gesture once more")
-        seen[digest] = recording.path
+            bad[recording.path] = (
+                f"{recording.path} is the same clip as {seen[digest]}; delete one of them and "
+                "record the gesture once more")
+        seen.setdefault(digest, recording.path)
+    return bad
 
 
-def _check_pictures(lessons: Sequence[Lesson]) -> None:
+def _repeated(folder: Path, lessons: Sequence[Lesson]) -> dict[Path, str]:
     """The same performance twice in two files: recompressed, or cut a little differently."""
     looks = [(lesson, _look(lesson)) for lesson in lessons if not lesson.background]
+    bad = {}
     for number, (lesson, look) in enumerate(looks):
         for other, other_look in looks[:number]:
             if float(np.abs(look - other_look).max(axis=(1, 2)).mean()) < TWICE:
-                raise TeachError(f"{lesson.source} shows the same performance as {other.source}; "
-                                 "delete one of them and record the gesture once more")
+                bad[folder / lesson.source] = (
+                    f"{lesson.source} shows the same performance as {other.source}; delete one of "
+                    "them and record the gesture once more")
+                break
+    return bad
 
 
 def _look(lesson: Lesson) -> NDArray[np.float32]:

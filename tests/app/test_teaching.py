@@ -218,6 +218,8 @@ def test_the_trainer_is_told_what_to_learn_from_and_where_to_save(tmp_path: Path
 @pytest.mark.parametrize(("program", "words"), [
     ("print('error: Knock has one recording', file=sys.stderr); sys.exit(2)",
      "Knock has one recording"),
+    ("print('error: a.avi is dark\\nerror: b.avi is short', file=sys.stderr); sys.exit(2)",
+     "a.avi is dark; b.avi is short"),
     ("import no_such_package", "No module named 'no_such_package'"),
     ("print('saved x'); sys.exit(1)", "ended with code 1"),
     ("print('progress 0.5'); sys.exit(0)", "ended with code 0"),

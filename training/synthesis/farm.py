@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+import logging
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,11 @@ from training.synthesis.language import common_of, load_gestures, resting_poses
 from training.synthesis.plan import CLIPS_A_SHARD, shard_count, shard_jobs, shard_size
 from training.synthesis.shards import shard_path, write_shard
 
+log = logging.getLogger(__name__)
+
 SET_FILE = "set.json"
+HERE = Path(__file__).parent
+CODE = (".py", ".frag", ".vert")  # what the pictures depend on, beside the gestures
 
 
 @dataclass(frozen=True)
@@ -110,15 +115,17 @@ def _work(number: int) -> int:
 
 
 def claim(out: Path, order: Order) -> None:
-    """Mark a folder as one set's own; raises SynthesisError when it is another's."""
+    """Mark a folder as one set's own; raises SynthesisError when it is another's, or when shards
+    of other code are there and not all of them."""
     out.mkdir(parents=True, exist_ok=True)
-    mine = {
+    mine: dict[str, Any] = {
         "seed": order.seed,
         "split": order.split,
-        "gestures": _digest(Path(order.gestures)),
+        "gestures": _digest(_gesture_files(Path(order.gestures))),
         "folder": Path(order.gestures).resolve().name,
         "clips": order.clips,
         "draft": order.draft,
+        "code": _digest(path for path in HERE.iterdir() if path.suffix in CODE),
     }
     path = out / SET_FILE
     if path.exists():
@@ -130,10 +137,31 @@ def claim(out: Path, order: Order) -> None:
                 f"{out} already holds a set with another {' and '.join(differing)}. Pick another "
                 "--out, or go on with that set's own settings (they are in its set.json)."
             )
+        mine["code"] = _made_with(out, order, known, mine["code"])
         if known["clips"] < order.clips and known["clips"] % CLIPS_A_SHARD:
             # The last shard was a short one: it is made again in full.
             shard_path(out, shard_count(known["clips"]) - 1).unlink(missing_ok=True)
     write_atomically(path, (json.dumps(mine, indent=1) + "\n").encode())
+
+
+def _made_with(out: Path, order: Order, known: dict[str, Any], code: str) -> str | None:
+    """The fingerprint of the code of the shards that are there, or `code` where none is; None for
+    a set of before there were any. Raises SynthesisError where more shards would be of other code.
+    """
+    there = [shard_path(out, number).exists() for number in range(shard_count(order.clips))]
+    if not any(there):
+        return code
+    before: str | None = known.get("code")
+    finished = all(there) and order.clips <= known["clips"]
+    if before is None and not finished:
+        log.warning("%s does not say which code rendered the shards that it holds: if the code was "
+                    "edited since, the set mixes two", out)
+    elif before != code and not finished:
+        raise SynthesisError(
+            f"{out} holds shards that other code rendered (training/synthesis was edited since), "
+            "and the set would mix two: pick another --out, or go on with the code of then."
+        )
+    return before
 
 
 def _read_set(path: Path) -> dict[str, Any]:
@@ -149,9 +177,14 @@ def _read_set(path: Path) -> dict[str, Any]:
     return dict(known)
 
 
-def _digest(folder: Path) -> str:
-    """A fingerprint of all gesture files: a set is made by one choreography."""
-    digest, folder = hashlib.sha256(), folder.resolve()
-    for path in sorted({*folder.glob("*.yaml"), common_of(folder)}):
+def _gesture_files(folder: Path) -> set[Path]:
+    folder = folder.resolve()
+    return {*folder.glob("*.yaml"), common_of(folder)}
+
+
+def _digest(files: Iterable[Path]) -> str:
+    """A fingerprint of files: a set is made by one choreography and one code."""
+    digest = hashlib.sha256()
+    for path in sorted(files):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]
