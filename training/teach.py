@@ -33,6 +33,7 @@ from models.network import OnlineNetwork
 from online_tsm.engine import EngineError, open_engine
 from online_tsm.graphs import file_digest, forget_graph, graph_of
 from online_tsm.recordings import RecordingError
+from training.memory import keep_memory
 from training.replay import Replay, ReplayError, read_replay, replay_path
 from training.teach_data import Lesson, TeachError, read_lessons
 from training.teach_report import results_of, text_of, write_report
@@ -180,4 +181,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    keep_memory()
     command_line.run(main)

@@ -20,6 +20,7 @@ from models.errors import CheckpointError
 from training.data import Clip, open_clips
 from training.distributed import close_group
 from training.events_file import DataError
+from training.memory import keep_memory
 from training.progress import StateError
 from training.recipe import Recipe, RecipeError, SourceOptions, card_of, read_recipe
 from training.trainer import Trainer
@@ -86,4 +87,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    keep_memory()
     command_line.run(main)
