@@ -50,21 +50,41 @@ def run(main: Callable[[], int]) -> NoReturn:
 
 def finished(main: Callable[[], int]) -> int:
     """The exit code of `main`, all that it printed being written. Where stdout takes no more, that
-    is 2 after a sentence, or 0 if its reader has seen enough, as `head` has."""
+    is 2 after a sentence, or 0 if its reader has seen enough, as `head` has; but how `main` failed
+    is never hidden by that."""
     try:
-        try:
-            return main()
-        finally:  # argparse ends --help with SystemExit
-            if sys.stdout is not None:  # as under pythonw
-                sys.stdout.flush()
+        code = main()
+    except SystemExit as end:  # as argparse ends --help
+        if end.code:
+            raise
+        code = 0
     except OSError as error:
         if not _stdout_fails():
             raise
-        enough = isinstance(error, BrokenPipeError)
-        if not enough:
-            print(f"error: stdout cannot be written: {error.strerror}", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or it fails at the exit
-        return 0 if enough else 2
+        code = _dropped(error)
+    finally:
+        full = _written()
+    return code or full
+
+
+def _written() -> int:
+    """0 once all that was printed is written, else as `_dropped`."""
+    try:
+        if sys.stdout is not None:  # as under pythonw
+            sys.stdout.flush()
+    except OSError as error:
+        return _dropped(error)
+    return 0
+
+
+def _dropped(error: OSError) -> int:
+    """The exit code where stdout failed with `error`; what it still holds goes nowhere, or it would
+    fail again at the exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return 0
+    print(f"error: stdout cannot be written: {error.strerror}", file=sys.stderr)
+    return 2
 
 
 def _stdout_fails() -> bool:

@@ -19,10 +19,11 @@ command_line.run(main)"""
 pytestmark = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 
 
-def ended(*command: str, into: str = "/dev/full", unbuffered: bool = False) -> tuple[int, str]:
+def ended(*command: str, into: str | int = "/dev/full", unbuffered: bool = False
+          ) -> tuple[int, str]:
     """The exit code and what is on stderr."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    with Path(into).open("w") as stdout:
+    with open(into, "w") as stdout:
         done = subprocess.run(
             [sys.executable, *(["-u"] if unbuffered else []), *command], stdout=stdout, cwd=ROOT,
             stderr=subprocess.PIPE, text=True, timeout=60, check=False, env=environment)
@@ -48,6 +49,31 @@ def test_a_full_disk_elsewhere_is_not_told_of_stdout(tmp_path: Path) -> None:
     assert code == 1
     assert "Traceback" in said
     assert "stdout" not in said
+
+
+ENDS = [("return 1", 1, ""), ("sys.exit(3)", 3, ""), ("raise KeyboardInterrupt", 130, "stopped\n"),
+        ("return 1 / 0", 1, "ZeroDivisionError: division by zero\n")]
+
+
+@pytest.mark.parametrize(("end", "code", "last"), ENDS)
+def test_a_failure_stays_one_on_a_full_disk(end: str, code: int, last: str) -> None:
+    script = SCRIPT.format(f"import sys\ndef main():\n    print('a line')\n    {end}")
+    left, said = ended("-c", script)
+    assert left == code
+    assert said.replace(FULL, "").endswith(last)
+    assert "Exception ignored" not in said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes break differently on Windows")
+@pytest.mark.parametrize(("end", "code", "last"), ENDS)
+def test_a_failure_stays_one_after_the_reader_left(end: str, code: int, last: str) -> None:
+    script = SCRIPT.format(f"import sys\ndef main():\n    print('a line')\n    {end}")
+    reading, writing = os.pipe()
+    os.close(reading)
+    left, said = ended("-c", script, into=writing)
+    assert left == code
+    assert said.endswith(last)
+    assert "BrokenPipe" not in said
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes break differently on Windows")
