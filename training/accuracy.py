@@ -68,8 +68,11 @@ class _Stepped:
             logits, (state,) = self._engine.step(frame[None], [state])
             rows.append(logits[0].copy())
         self.decisions += [int(row.argmax()) for row in rows]
-        head, rate = SmoothingHead(self._engine.card), self._engine.card.frame_rate
-        self.shown += [int(head.update(i / rate, row).argmax()) for i, row in enumerate(rows)]
+        card = self._engine.card
+        head = SmoothingHead(card)
+        for i, row in enumerate(rows):
+            cold = i < card.warmup_steps
+            self.shown.append(int(head.update(i / card.frame_rate, row, cold=cold).argmax()))
         return torch.from_numpy(np.stack(rows))[None]
 
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from seeding import seed_weights
 
 from models.build import build_network
-from models.card import ModelCard
+from models.card import ModelCard, Smoothing
 from models.checkpoints import read_card, save_model
 from models.network import OnlineNetwork
 from online_tsm import fresh
+from online_tsm.engine_torch import TorchEngine
 from online_tsm.export import export_network
-from training.accuracy import main
+from online_tsm.preprocess import Preprocessor
+from online_tsm.stream import Stream
+from training.accuracy import _Stepped, main
 from training.answers import clip_answers
 from training.data import read_shards
 from training.scoring import clip_figures
@@ -50,6 +55,21 @@ def test_every_setting_is_judged_on_the_same_clips(
     assert int8["agreement"] < 0.9
     assert int8["shown"] < 0.9
     assert "onnxruntime fp32" in capsys.readouterr().out
+
+
+def test_what_is_shown_is_what_a_stream_shows(tiny_network: OnlineNetwork, toy_card: ModelCard
+                                              ) -> None:
+    """Frames of the warm-up differ most here, and have no vote."""
+    engine = TorchEngine(tiny_network, toy_card.replace(
+        resize="whole-frame", smoothing=Smoothing(window_s=0.6), warmup_steps=3))
+    card, rng, stepped, streamed = engine.card, np.random.default_rng(0), _Stepped(engine), []
+    for _ in range(20):
+        frames = rng.integers(0, 256, (8, *card.input_size, 3), np.uint8)
+        stream, inputs = Stream(engine, phases=1), Preprocessor(card)
+        streamed += [card.labels.index(stream.step(frame, i / card.frame_rate).label)
+                     for i, frame in enumerate(frames)]
+        stepped(torch.from_numpy(np.stack([inputs(frame).copy() for frame in frames]))[None])
+    assert stepped.shown == streamed
 
 
 def test_the_benchmark_has_it_done_by_another_process(model: Path, shards: Path) -> None:
