@@ -72,6 +72,7 @@ class JsonLines:
         self.failed = ""
         self.target = target
         self._begun = False
+        self._old = False  # whether it may hold lines of an earlier run: no pipe or device does
         if str(target) == STDOUT:
             self._file = sys.stdout
             return
@@ -79,6 +80,7 @@ class JsonLines:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a", encoding="utf-8")
+            self._old = path.is_file()
         except OSError as error:
             raise OutputError(f"{path} cannot be written: {error.strerror}") from error
 
@@ -87,15 +89,17 @@ class JsonLines:
         if self._begun or self.ended:
             return
         self._begun = True
-        if self._file is not sys.stdout:
-            with contextlib.suppress(OSError):  # a pipe or a device, which holds nothing old
+        if self._old:
+            try:
                 self._file.truncate(0)
+            except OSError as error:
+                self._fail(error)
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Writes one line. Raises nothing that a disk or a pipe may cause."""
+        self.begin()
         if self.ended:
             return
-        self.begin()
         line = json.dumps(record, default=_plain)
         try:
             self._file.write(line + "\n")
@@ -103,9 +107,7 @@ class JsonLines:
         except BrokenPipeError:
             self._end()
         except OSError as error:
-            name = "stdout" if str(self.target) == STDOUT else self.target
-            self.failed = f"{name} cannot be written any more: {error.strerror}"
-            self._end()
+            self._fail(error)
 
     def __enter__(self) -> Self:
         return self
@@ -116,6 +118,11 @@ class JsonLines:
     def close(self) -> None:
         if not self.ended:
             self._end()
+
+    def _fail(self, error: OSError) -> None:
+        name = "stdout" if str(self.target) == STDOUT else self.target
+        self.failed = f"{name} cannot be written any more: {error.strerror}"
+        self._end()
 
     def _end(self) -> None:
         self.ended = True

@@ -75,3 +75,18 @@ def test_a_pipe_has_nothing_old(tmp_path: Path) -> None:
     reader.join()
     assert read == ['{"n": 1}\n']
     assert not lines.failed
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="no file that only grows here")
+def test_a_file_that_keeps_what_is_old_gets_nothing_new() -> None:
+    import fcntl
+
+    file = os.memfd_create("events", os.MFD_ALLOW_SEALING)
+    os.write(file, OLD.encode())
+    fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+    path = f"/proc/self/fd/{file}"
+    with JsonLines(path) as lines:
+        lines.write({"n": 1})
+        assert lines.failed == f"{path} cannot be written any more: Operation not permitted"
+    assert Path(path).read_text() == OLD
+    os.close(file)
