@@ -128,7 +128,10 @@ def check_target(out: Path) -> None:
     it is long."""
     if out.suffix.lower() != ".onnx":
         raise EngineError(f"OUT is {out}; the name of a graph ends in .onnx")
-    above = next(filter(os.path.lexists, out.resolve().parents))
+    real = Path(os.path.realpath(out))
+    if real.is_symlink():
+        raise EngineError(f"{out} cannot be written: it is a link to itself; name another one")
+    above = next(filter(os.path.lexists, real.parents))
     if not os.path.isdir(above):
         raise EngineError(f"{out} cannot be written: {above} is no folder; name another one")
     if not os.access(above, os.W_OK):

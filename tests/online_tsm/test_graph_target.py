@@ -21,10 +21,13 @@ def no_work(monkeypatch):
     ("out.foo", "the name of a graph ends in .onnx"),
     ("file/deep/out.onnx", "file is no folder; name another one"),
     ("folder.onnx", "it is no ordinary file"),
+    (f"{'a' * 300}.onnx", "File name too long"),
+    ("circle.onnx", "it is a link to itself"),
 ])
 def test_it_is_said_at_once(command, out, why, tmp_path, capsys):
     (tmp_path / "file").touch()
     (tmp_path / "folder.onnx").mkdir()
+    (tmp_path / "circle.onnx").symlink_to("circle.onnx")
     assert command.main(["mobilenet_v2_rendered", str(tmp_path / out)]) == 2
     error = capsys.readouterr().err
     assert str(tmp_path / Path(out)) in error
