@@ -69,6 +69,13 @@ def test_a_short_last_shard_is_not_made_again_by_edited_code(order: Order, edite
     assert shard_path(Path(order.out), 0).exists()
 
 
+def test_shards_past_the_clips_asked_for_count_too(order: Order, edited: Path) -> None:
+    # Workers end out of order: a killed run may leave the second shard alone.
+    shard_path(Path(order.out), 0).rename(shard_path(Path(order.out), 1))
+    with pytest.raises(SynthesisError, match="other code"):
+        again(dataclasses.replace(order, clips=CLIPS_A_SHARD))
+
+
 def test_a_finished_set_and_an_empty_one_take_any_code(order: Order, edited: Path) -> None:
     shard_path(Path(order.out), 1).write_bytes(b"there")
     made = again(order)
