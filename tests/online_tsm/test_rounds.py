@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
+from fake_time import FakeTime
 from tiny_streams import pictures
 
 from online_tsm import quiet
@@ -37,15 +36,19 @@ def test_blocks_are_interleaved_and_their_first_frames_do_not_count():
     assert [len(b.seconds) for b in results["a"]] == [6] * 5
 
 
-def test_paced_frames_begin_at_multiples_of_the_period():
-    starts: list[float] = []
+def test_paced_frames_begin_at_multiples_of_the_period(monkeypatch: pytest.MonkeyPatch):
+    clock, starts = FakeTime(), []
+    monkeypatch.setattr("online_tsm.rounds.time", clock)
 
     def run(images):
-        starts.append(time.perf_counter())
+        starts.append(clock.now)
+        clock.now += 0.003
         return {}
 
     timed([candidate("a", run)], pictures(1), 1, 5, period_s=0.02)
-    assert starts[-1] - starts[2] >= 0.02 * (5 + WARM_FRAMES - 1) - 0.01
+    paced = starts[2:]  # after the two trial frames
+    expected = [0.006 + 0.02 * (number + 1) for number in range(WARM_FRAMES + 5)]
+    assert paced == pytest.approx(expected)
 
 
 def test_noisy_blocks_are_left_out_where_enough_are_clean():
