@@ -49,7 +49,8 @@ class Trainer:
             creationflags=getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0))
         if sys.platform != "win32":
             with contextlib.suppress(OSError):  # it ended already, which is told below
-                os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
+                own = os.getpriority(os.PRIO_PROCESS, 0)
+                os.setpriority(os.PRIO_PROCESS, self._process.pid, own + NICENESS)
         self._thread = threading.Thread(target=self._read, name="trainer", daemon=True)
         self._thread.start()
 

@@ -170,8 +170,8 @@ class LatencyReport:
         """The report as a table for people."""
         rest = "\n".join(["", *self._rates(), *_machine_lines(self.machine)]) + "\n"
         if not self.frames:
-            return (f"No latency was measured: all {self.warmup_frames} frames were for the "
-                    f"warm-up, and more are needed.\n{rest}")
+            return (f"No latency was measured: the run ended within its warm-up (frames: "
+                    f"{self.warmup_frames}).\n{rest}")
         columns = (*PERCENTILES, "max")
         rows = dict(self.stages)
         if self.frame_age is not None:

@@ -165,6 +165,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise TeachError(f"--out is {out}; the name of a model ends in .safetensors")
         text = teach(args.folder, args.model, out, args.report or args.folder / "report",
                      seed=args.seed, told=progress, use_replay=not args.without_replay)
+    except BrokenPipeError:  # stdout's reader left; `command_line` knows what that means
+        progress.close()
+        raise
     except USER_ERRORS as error:
         progress.close()
         for words in str(error).splitlines():  # one for each bad clip

@@ -285,3 +285,15 @@ def test_a_model_without_background_labels_cannot_be_taught(tmp_path: Path, user
     model = write_model(tmp_path / "m.safetensors", toy_card.replace(background=[]))
     with pytest.raises(TeachError, match="no background label"):
         teach.teach(user, str(model), tmp_path / "o.safetensors", tmp_path / "r", use_replay=False)
+
+
+def test_a_reader_of_its_words_who_left_is_no_error_of_a_file(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told_to_nobody(*_: object, **__: object) -> str:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("training.teach.teach", told_to_nobody)
+    with pytest.raises(BrokenPipeError):  # for `command_line.finished`, which says nothing of it
+        main([str(tmp_path)])
+    assert "error" not in capsys.readouterr().err
