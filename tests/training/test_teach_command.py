@@ -295,5 +295,5 @@ def test_a_reader_of_its_words_who_left_is_no_error_of_a_file(
 
     monkeypatch.setattr("training.teach.teach", told_to_nobody)
     with pytest.raises(BrokenPipeError):  # for `command_line.finished`, which says nothing of it
-        main([str(tmp_path)])
+        teach.main([str(tmp_path)])
     assert "error" not in capsys.readouterr().err
