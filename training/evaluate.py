@@ -47,6 +47,7 @@ from training.scoring import (
     stream_figures,
 )
 from training.streams import record
+from training.targets import check_folder
 
 USER_ERRORS = (DataError, CheckpointError, CardError, LabelError, EngineError, StreamError,
                FrameError)
@@ -135,6 +136,7 @@ def report_streams(report: Report, subject: Subject, clips: Sequence[Clip], *, p
 
 def evaluate(args: argparse.Namespace) -> Report:
     """Everything the flags ask for. Raises USER_ERRORS."""
+    check_folder(args.out)
     subject = Subject(*load_model(args.model), open_engine(args.model, args.engine, args.device),
                       args.allow, args.deny)
     card, left_out = subject.card, subject.left_out

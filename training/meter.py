@@ -34,6 +34,7 @@ from training.data import Clip, Image, open_clips
 from training.evaluate import sample
 from training.events_file import DataError, LabelledEvent
 from training.scoring import Answer, by_class, clip_figures
+from training.targets import check_folder
 
 FRAMES, SIDE, SPAN_S = 16, 112, 16 / 6
 MEAN = np.array([114.7748, 107.7354, 99.4750], np.float32)  # of the channels, red first
@@ -118,6 +119,7 @@ def sheet_row(answer: Answer, images: Sequence[Image]) -> Image:
 
 def run(args: argparse.Namespace) -> list[str]:
     """Judges all clips and writes answers and sheets; the table. Raises DataError."""
+    check_folder(args.out)
     session = opened(args.network)
     clips = (open_clips("shards", args.shards) if args.shards else
              open_clips("folders" if args.clips.is_dir() else "table", args.clips))

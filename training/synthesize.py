@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from training.events_file import DataError
 from training.synthesis.assets import SynthesisError, cache_folder, fetch_all
 from training.synthesis.bake import ensure_baked
 from training.synthesis.cast import SPLITS, people
@@ -30,6 +31,7 @@ from training.synthesis.language import (
     load_gestures,
     resting_poses,
 )
+from training.targets import check_folder
 
 PREVIEW_SIZE, PREVIEW_FPS = (240, 180), 10.0
 PREVIEW_PERSON = 4
@@ -42,8 +44,11 @@ def main(arguments: list[str] | None = None) -> int:
     flags = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
+        out = getattr(flags, "out", None)
+        if out is not None:
+            check_folder(out.parent if flags.run is _sample else out)
         flags.run(flags, cache_folder(flags.cache))
-    except SynthesisError as error:
+    except (SynthesisError, DataError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

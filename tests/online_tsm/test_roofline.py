@@ -15,8 +15,10 @@ from models.build import build_network
 from online_tsm import roofline
 from online_tsm.anchors import REFERENCE
 from online_tsm.export import export_network
+from online_tsm.measuring import _limit
 from online_tsm.quantize import _fold
 from online_tsm.roofline import Count, Layer, Peaks, count, least_s, measured_peaks
+from online_tsm.rounds import Block, Candidate
 
 PEAKS = Peaks(1e9, {1000: 1e9, 1_000_000: 1e8})
 
@@ -87,3 +89,14 @@ def test_a_precision_that_torch_only_has_a_stopgap_for_gives_no_limit(
     monkeypatch.setattr(roofline, "_int8_matmul", product)
     assert measured_peaks("int8", 1) is None
     assert slow  # it was this that was timed
+
+
+@pytest.mark.parametrize(("seconds", "times"), [(0.002, 2.0), (0.0005, None)])
+def test_a_limit_above_the_time_itself_was_measured_on_a_busy_machine(
+        seconds: float, times: float | None, caplog: pytest.LogCaptureFixture) -> None:
+    counted = Count((Layer("conv", "Conv", 1_000_000, 0),), 1, 0, 0)
+    candidate = Candidate("ours", "torch", 1, 1, lambda _: {}, lambda: None)
+    blocks = [Block([seconds], {"network": [seconds]}, seconds, {}, True)]
+    found = _limit(candidate, counted, {("fp32", 1, "cpu"): PEAKS}, blocks)
+    assert (found and found["times_roofline"]) == (times and pytest.approx(times))
+    assert ("busy machine" in caplog.text) == (times is None)
