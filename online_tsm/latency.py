@@ -166,12 +166,17 @@ class LatencyReport:
     course: Course
     curves: Mapping[str, tuple[Array, Array]]
 
+    @property
+    def why_empty(self) -> str:
+        """What stands in the place of figures, where no frame was measured."""
+        return ("No latency was measured: the run ended within its warm-up (frames: "
+                f"{self.warmup_frames}).")
+
     def text(self) -> str:
         """The report as a table for people."""
         rest = "\n".join(["", *self._rates(), *_machine_lines(self.machine)]) + "\n"
         if not self.frames:
-            return (f"No latency was measured: the run ended within its warm-up (frames: "
-                    f"{self.warmup_frames}).\n{rest}")
+            return f"{self.why_empty}\n{rest}"
         columns = (*PERCENTILES, "max")
         rows = dict(self.stages)
         if self.frame_age is not None:

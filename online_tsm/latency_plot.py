@@ -43,7 +43,9 @@ def _titles(report: LatencyReport) -> tuple[str, str]:
     """What was measured, and on what."""
     machine = report.machine
     title = f"{report.frames} frames ({report.warmup_frames} warm-up frames left out)"
-    if report.model_fps is not None:
+    if not report.frames:
+        title = report.why_empty
+    elif report.model_fps is not None:
         title += f" at {report.model_fps:.1f} frames/s"
     parts = []
     if "engine" in machine:

@@ -27,6 +27,7 @@ import numpy as np
 import onnx
 import onnxruntime
 from onnxruntime import quantization
+from tqdm import tqdm
 
 from models.card import CardError, ModelCard
 from models.checkpoints import CheckpointError, load_model, read_card, resolve
@@ -180,7 +181,8 @@ def make(graph: Path | bytes, even: Path | bytes, card: ModelCard, inputs: Array
     """
     calibrating, comparing = inputs[0::2], inputs[1::2]
     tried: list[tuple[bytes, Faithfulness, float]] = []
-    for share in SHARES:
+    for share in tqdm(SHARES, unit="form", desc="INT8 forms", leave=False,
+                      disable=None):
         made = quantised(even, calibrating, share)
         found = compare(graph, made, card, comparing)
         tried.append((made, found, share))

@@ -6,6 +6,7 @@ import cv2
 import pytest
 
 from online_tsm.latency import LatencyLog, LatencyReport
+from online_tsm.latency_plot import _titles
 
 
 @pytest.fixture
@@ -30,3 +31,7 @@ def test_no_zeros_stand_for_what_was_not_measured(short: LatencyReport, tmp_path
     assert short.as_dict()["warmup_frames"] == 4
     short.plot(tmp_path / "latency.png")
     assert cv2.imread(str(tmp_path / "latency.png")) is not None
+
+
+def test_the_picture_says_so_too(short: LatencyReport) -> None:
+    assert _titles(short)[0] == short.why_empty
