@@ -99,4 +99,5 @@ def test_a_limit_above_the_time_itself_was_measured_on_a_busy_machine(
     blocks = [Block([seconds], {"network": [seconds]}, seconds, {}, True)]
     found = _limit(candidate, counted, {("fp32", 1, "cpu"): PEAKS}, blocks)
     assert (found and found["times_roofline"]) == (times and pytest.approx(times))
+    assert found is None or found["roofline_ms"] >= found["compute_ms"] > 0
     assert ("busy machine" in caplog.text) == (times is None)
