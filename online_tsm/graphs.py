@@ -123,6 +123,16 @@ def holds_key(graph: Path, key: str) -> bool:
         return False
 
 
+def obstacle_to(folder: Path) -> str:
+    """Why nothing can be written in a folder, which need not be there yet; "" if it can be."""
+    above = next(filter(os.path.lexists, (folder, *folder.absolute().parents)), folder)
+    if not os.path.isdir(above):
+        return f"{above} is no folder; name another one"
+    if not os.access(above, os.W_OK):
+        return f"nothing can be written in {above}; name another folder"
+    return ""
+
+
 def check_target(out: Path) -> None:
     """Raises EngineError where `out` is no name of a graph or cannot be written: the work before
     it is long."""
@@ -131,12 +141,8 @@ def check_target(out: Path) -> None:
     real = Path(os.path.realpath(out))
     if real.is_symlink():
         raise EngineError(f"{out} cannot be written: it is a link to itself; name another one")
-    above = next(filter(os.path.lexists, real.parents))
-    if not os.path.isdir(above):
-        raise EngineError(f"{out} cannot be written: {above} is no folder; name another one")
-    if not os.access(above, os.W_OK):
-        raise EngineError(f"{out} cannot be written: nothing can be written in {above}; name "
-                          "another folder")
+    if obstacle := obstacle_to(real.parent):
+        raise EngineError(f"{out} cannot be written: {obstacle}")
     if out.exists() and not out.is_file():
         raise EngineError(f"{out} cannot be written: it is no ordinary file; name another one")
 
