@@ -171,7 +171,8 @@ def _check(settings: Settings) -> None:
         _require(settings, key, lambda v: v is None or (type(v) in (int, float) and v > 0),
                  "a number above 0")
     for key in PATHS:
-        _require(settings, key, lambda v: v is None or (isinstance(v, str) and v != ""), "text")
+        _require(settings, key, lambda v: v is None or (isinstance(v, str) and v != ""),
+                 "text, and not empty")
     for key in ("allow", "deny"):
         _require(settings, key,
                  lambda v: isinstance(v, list) and all(isinstance(name, str) for name in v),
@@ -196,7 +197,8 @@ def _require(settings: Settings, key: str, holds: Callable[[Any], bool], words: 
 
 def _size(text: str) -> tuple[int, int]:
     width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal() and len(text) < 16):
+    if not (width.isdecimal() and height.isdecimal() and len(text) < 16
+            and int(width) and int(height)):
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write it as 640x480")
     return int(width), int(height)
 

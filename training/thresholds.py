@@ -34,6 +34,7 @@ from training.synthesis.cast import SPLITS
 
 GRID = tuple(step / 20 for step in range(7, 20))  # thresholds tried: 0.35 to 0.95
 FEWEST = 5  # events of a class, or its threshold is left as it is
+FEWEST_PEOPLE = 2  # each is judged by what the others fit
 PRECISION = 0.8  # of a class that stays on
 PRIOR = 20  # events of the other classes, on average, that count with a class's own
 NONE = (0, 0, 0)
@@ -59,11 +60,8 @@ def fitted(recordings: Sequence[Recording], card: ModelCard, careful: Sequence[s
 
 def crossed(recordings: Sequence[Recording], card: ModelCard, careful: Sequence[str] = (),
             tried: Tried | None = None) -> list[StreamCase]:
-    """Every recording, judged with thresholds that all other people fitted. Raises DataError."""
+    """Every recording, judged with thresholds that all other people fitted."""
     people = sorted({recording.person for recording in recordings})
-    if len(people) < 2:
-        raise DataError("thresholds need held-out streams of at least two people: each is judged "
-                        "by what the others fit")
     tried, cases = tried or try_all(recordings, card), []
     for person in people:
         others = [i for i, r in enumerate(recordings) if r.person != person]
@@ -141,12 +139,15 @@ def _f1(right: float, invented: float, missed: float) -> float:
 
 
 def check_held_out(clips: Sequence[Clip], shards: Path) -> None:
-    """Raises DataError for a person of the cast that training sees."""
+    """Raises DataError for a person of the cast that training sees, and where there is but one."""
     for clip in clips:
         if clip.person.startswith(TRAINING_CAST):
             raise DataError(f"{shards} shows {clip.person}, whom training sees; thresholds need "
                             "people held out (`python -m training.synthesize render --split "
                             "heldout`)")
+    if len({clip.person for clip in clips}) < FEWEST_PEOPLE:
+        raise DataError(f"{shards} shows fewer than two people, and thresholds are judged on each "
+                        "by what the others fit; render more clips")
 
 
 def fit(model: str, shards: Path, out: Path, most: int | None) -> list[str]:

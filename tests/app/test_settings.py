@@ -74,6 +74,8 @@ def test_a_bad_file_is_explained(tmp_path: Path, text: str, words: str,
 
 @pytest.mark.parametrize(("flags", "words"), [
     (["--camera-size", "big"], "'big' is no size; write it as 640x480"),
+    (["--camera-size", "0x480"], "'0x480' is no size; write it as 640x480"),
+    (["--source", ""], "source is ''; it must be text, and not empty"),
     (["--phases", "many"], "'many' is neither a number nor 'auto'"),
     (["--phases", "0"], "phases is 0"),
     (["--events", "-", "--predictions", "-"], "would mix on stdout"),

@@ -18,7 +18,7 @@ from online_tsm.engine import open_engine
 from training.answers import clip_answers, interleaved, judged_span, peak
 from training.data import read_shards
 from training.evaluate import main
-from training.events_file import DataError, LabelledEvent
+from training.events_file import LabelledEvent
 from training.scoring import class_counts
 from training.streams import Recording, padded_times, record, replay
 from training.synthesis.cast import people
@@ -179,8 +179,6 @@ def test_thresholds_part_true_from_false_and_unreliable_classes_go(toy_card: Mod
     assert unreliable(untuned, toy_card) == ["left", "stop"]
     assert len(crossed(recordings, toy_card)) == len(recordings)
     assert unreliable(crossed(recordings, toy_card), toy_card) == ["stop"]
-    with pytest.raises(DataError, match="two people"):
-        crossed([r for r in recordings if r.person == "p1"], toy_card)
 
 
 def test_careful_classes_are_judged_by_the_highest_threshold_that_does_as_well(
@@ -252,6 +250,14 @@ def test_errors_are_sentences(model: Path, flags: list[str], message: str,
     said = capsys.readouterr().err
     assert said.startswith("error: ")
     assert message in said
+
+
+def test_thresholds_of_a_single_person_are_refused_before_the_work(
+        model: Path, shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert thresholds_main(["--model", str(model), "--shards", str(shards / "heldout"), "--out",
+                            str(tmp_path / "out.safetensors"), "--most", "1"]) == 2
+    assert "fewer than two people" in capsys.readouterr().err
+    assert not (tmp_path / "out.safetensors").exists()
 
 
 def test_thresholds_are_fitted_on_people_held_out_only(model: Path, shards: Path, tmp_path: Path,
