@@ -198,6 +198,30 @@ def test_loose_fingers_still_tell_two_from_a_hand():
     assert bends.max() <= 1
 
 
+def test_a_fist_loosens_less_than_a_half_bent_finger():
+    rng = np.random.default_rng(8)
+    pose = draw_pose(resting_poses()[0], rng)
+    pose[AT] = [0.3, 0.5, 0.8]
+    pose[BENDS] = [0.8, 0.8, 1, 1] * 2
+    habits = [draw_habit(rng) for _ in range(200)]
+    loosened = (pose - np.stack([habit.pose(pose) for habit in habits]))[:, BENDS].mean(0)
+    assert 0 < loosened[[2, 3, 6, 7]].mean() < 0.7 * loosened[[0, 1, 4, 5]].mean()
+
+
+def test_a_performance_stays_alike_in_the_ranges_of_its_places(wave):
+    """Who raises a hand high lowers it high, too, in a gesture in one place."""
+    wide = WAVE.replace("[0.4, 0.6], 0.65]", "[0.0, 1.0], 0.65]").replace(
+        "shake: {cycles: 3, axis: near, degrees: 25}", "to: up")
+    style = load_gesture(wave(wide)).styles[0]
+    rest = draw_pose(resting_poses()[0], np.random.default_rng(1))
+    parts = [perform(style, "R", np.random.default_rng(seed), 0.0, rest, background=False)
+             for seed in range(60)]
+    before, after = (np.array([part.segments[k].points[-1][AT][1] for part in parts])
+                     for k in (0, 1))
+    assert before.std() > 0.2
+    assert (before - after).std() < 0.5 * before.std()
+
+
 def test_hands_that_meet_do_so_whatever_the_habit(wave):
     both = WAVE.replace("    phases:", "    hands: both\n    phases:")
     rest = draw_pose(resting_poses()[0], np.random.default_rng(1))

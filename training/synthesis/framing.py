@@ -10,8 +10,8 @@ HAND_RADIUS_M = 0.085
 FACE_M = 0.23  # chin to hairline, to size the face in the picture
 # Most sit before a laptop, face and shoulders filling the picture. Some stay farther away, down to
 # the waist in it. Face: share of the picture's height. Distance: of the camera, metres.
-NEAR_FACE, NEAR_M = (0.3, 0.56), (0.5, 0.85)
-FAR_FACE, FAR_M, FAR_SHARE = (0.19, 0.3), (0.8, 1.6), 0.25
+NEAR_FACE, NEAR_M = (0.33, 0.58), (0.5, 0.85)
+FAR_FACE, FAR_M, FAR_SHARE = (0.19, 0.33), (0.8, 1.6), 0.15
 
 
 def place_camera(

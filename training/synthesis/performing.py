@@ -4,6 +4,7 @@ import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.synthesis.hands import THUMBS, shape_vector
 from training.synthesis.language import BODY, Motion, Phase, Pose, Shape, Style
@@ -23,6 +24,9 @@ from training.synthesis.values import Range, Triple
 
 Rng = np.random.Generator
 POSE_NOISE, DIRECTION_NOISE, THUMB_NOISE = 0.02, 0.05, 0.05
+# All poses of a performance lie alike in their ranges, but for this share: who opens a hand high on
+# the left has closed it there, too.
+OWN_PLACE = 0.2
 # Standard deviations of a habit: of the place in body units (out, up, near), of the turn in
 # radians, of a path's bend in body units; and the share of performances with a rhythm of their own.
 HABIT_SHIFT, HABIT_TURN, HABIT_BEND, HABIT_RHYTHM = (0.07, 0.07, 0.03), 0.18, 0.04, 0.35
@@ -31,6 +35,8 @@ WIDE_SHARE, WIDE_SHIFT, WIDE_TURN, WIDE_BEND = 0.35, (0.4, 0.3, 0.07), 0.3, 0.09
 # How far fingers are from what a style says, on the way to a hand at ease, and each by itself; and
 # how large the strokes are (the logarithm). The second number is for those who are far.
 LOOSE, LOOSEST, EASE, OWN_BEND, REACH = (0.08, 0.2), 0.4, 0.22, (0.03, 0.06), (0.1, 0.25)
+# A finger that is bent further belongs to a fist, and loosens less by this share.
+FIRM, FIRMNESS = 0.85, 0.6
 SHORTEST, LONGEST = 0.55, 1.8  # reach
 # Some keep the hand still before and after the stroke: their share, and seconds longer a hold.
 HABIT_PAUSE, PAUSE_S = 0.25, (0.2, 1.0)
@@ -67,7 +73,8 @@ class Habit:
         out[AT] += free * self.shift
         for part in (POINT, PALM):
             out[part] += free * (self.turn @ pose[part] - pose[part])
-        bent = pose[BENDS] + free * (self.loose * (EASE - pose[BENDS]) + self.fingers)
+        loose = self.loose * np.where(pose[BENDS] > FIRM, 1 - FIRMNESS, 1)
+        bent = pose[BENDS] + free * (loose * (EASE - pose[BENDS]) + self.fingers)
         out[BENDS] = np.clip(bent, np.minimum(pose[BENDS], STRAIGHT), np.maximum(pose[BENDS], 1))
         return out
 
@@ -97,13 +104,14 @@ def perform(
         habit = replace(habit, shift=habit.shift * np.array([0, 1, 1], np.float32))
     here = home
     body = np.zeros(len(BODY), np.float32)
+    place = rng.random(3)
     segments: list[Segment] = []
     for phase in phases:
         seconds = rng.uniform(*phase.time)
         if phase.kind == "hold" and not background:
             seconds += habit.pause
-        target = _target(phase, here, home, habit, rng)
-        through = [habit.pose(draw_pose(pose, rng)) for pose in phase.through]
+        target = _target(phase, here, home, habit, rng, place=place)
+        through = [habit.pose(draw_pose(pose, rng, place)) for pose in phase.through]
         body = _body(phase, body, rng)
         points = np.stack([here, *through, target])
         arc = np.array([rng.uniform(*r) for r in phase.arc or ((0, 0),) * 3], np.float32)
@@ -131,10 +139,13 @@ def perform(
     return Performance(segments, hand, style.hands, event)
 
 
-def draw_pose(pose: Pose, rng: Rng) -> Array:
-    """One pose vector (POSE_SIZE,) with every range drawn and a little noise on top."""
+def draw_pose(pose: Pose, rng: Rng, place: NDArray[np.float64] | None = None) -> Array:
+    """One pose vector (POSE_SIZE,) with every range drawn and a little noise on top.
+
+    place: where in the ranges of `at` this performance lies, three shares from 0 to 1.
+    """
     out = np.zeros(POSE_SIZE, np.float32)
-    out[AT] = _draw(pose.at, rng) + rng.normal(0, POSE_NOISE, 3)
+    out[AT] = _placed(pose.at, place, rng) + rng.normal(0, POSE_NOISE, 3)
     out[POINT] = _direction(pose.point, rng)
     out[PALM] = _direction(pose.palm, rng)
     out[SHAPE] = _draw_shape(pose.shape, rng)
@@ -159,9 +170,11 @@ def _repeated(style: Style, rng: Rng) -> list[Phase]:
     return [*style.phases[:first], *middle, *style.phases[last:]]
 
 
-def _target(phase: Phase, here: Array, home: Array, habit: Habit, rng: Rng) -> Array:
+def _target(
+    phase: Phase, here: Array, home: Array, habit: Habit, rng: Rng, *, place: NDArray[np.float64]
+) -> Array:
     if phase.to is not None:
-        return habit.pose(draw_pose(phase.to, rng))
+        return habit.pose(draw_pose(phase.to, rng, place))
     if phase.kind in ("retract", "rest"):
         return home
     drift = here.copy()
@@ -179,6 +192,14 @@ def _body(phase: Phase, before: Array, rng: Rng) -> Array:
 
 def _draw(triple: Triple, rng: Rng) -> Array:
     return np.array([rng.uniform(*r) for r in triple], np.float32)
+
+
+def _placed(triple: Triple, place: NDArray[np.float64] | None, rng: Rng) -> Array:
+    if place is None:
+        return _draw(triple, rng)
+    low, high = np.array(triple).T
+    share = (1 - OWN_PLACE) * place + OWN_PLACE * rng.random(3)
+    return np.asarray(low + (high - low) * share, np.float32)
 
 
 def _direction(triple: Triple, rng: Rng) -> Array:
