@@ -24,7 +24,7 @@ from training.synthesis.skeleton import Array
 Rng = np.random.Generator
 WIDTH, HEIGHT = 176, 132
 LEAD_S, TRAIL_S = (0.25, 1.6), (0.25, 0.9)
-LEFT_HAND_SHARE = 0.4
+LEFT_HAND_SHARE = 0.2  # most people use the right one; training mirrors half of what it sees
 # How many sub-frames blur a frame whose hand moves less than so many pixels.
 # Two at least, each shifted within its pixel: that smooths the edges.
 SUB_FRAMES = ((2.5, 2), (6.0, 3), (11.0, 4), (18.0, 5), (1e9, 6))
