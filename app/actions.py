@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import queue
 import subprocess
 import sys
@@ -43,7 +44,7 @@ class Actions:
         self.dropped = 0
         self._actions: Mapping[str, Action] = {}
         self._dry_run = dry_run
-        self._keyboard: Any = None
+        self._keys: Keys | None = None
         self.change(actions)
         self._queue: queue.SimpleQueue[tuple[Action, Event] | None] = queue.SimpleQueue()
         self._closed = False
@@ -52,9 +53,11 @@ class Actions:
         self._thread.start()
 
     def change(self, actions: Mapping[str, Action]) -> None:
-        """These are the actions from now on; ActionsError as above, and then nothing changes."""
+        """These are the actions from now on; ActionsError as above, and then nothing changes. For
+        the main thread: on macOS the keyboard's layout may be asked for there alone."""
         if not self._dry_run and any(action.kind == "key" for action in actions.values()):
-            self._keyboard = _load_keyboard(actions.values())
+            self._keys = self._keys or Keys()
+            self._keys.check(actions.values())
         self._actions = actions
 
     def bound(self, labels: Iterable[str]) -> dict[str, Action]:
@@ -108,8 +111,8 @@ class Actions:
     def _perform(self, action: Action, event: Event) -> None:
         if action.kind == "print":
             print(*action.words, file=sys.stderr, flush=True)
-        elif action.kind == "key":
-            _press(self._keyboard, action.words)
+        elif self._keys is not None and action.kind == "key":
+            self._keys.press(action.words)
         elif action.kind == "run":
             _run(action)
         else:
@@ -158,26 +161,41 @@ def _why(error: Exception) -> str:
     return str((isinstance(cause, OSError) and cause.strerror) or cause)
 
 
-def _load_keyboard(actions: Any) -> Any:
-    try:
-        from pynput import keyboard  # an optional dependency
-    except ImportError as error:
-        if error.name == "pynput":
-            raise ActionsError("pressing keys needs the package pynput: "
-                               f"`{sys.executable} -m pip install pynput`") from error
-        reason = str(error).strip().partition("\n")[0]
-        raise ActionsError(f"keys cannot be pressed here: {reason}") from error
-    for action in actions:
-        for key in action.words if action.kind == "key" else ():
-            if len(key) > 1 and key != "plus" and not hasattr(keyboard.Key, key):
-                raise ActionsError(f"this system has no key '{key}'")
-    return keyboard
+class Keys:
+    """A keyboard to press keys of, by pynput. ActionsError where keys cannot be pressed."""
+
+    def __init__(self) -> None:
+        try:
+            from pynput import keyboard  # an optional dependency
+        except ImportError as error:
+            if error.name == "pynput":
+                raise ActionsError("pressing keys needs the package pynput: "
+                                   f"`{sys.executable} -m pip install pynput`") from error
+            raise ActionsError(f"keys cannot be pressed here: {_first_line(error)}") from error
+        try:
+            self._controller = keyboard.Controller()
+        except Exception as error:  # of its own for every system
+            raise ActionsError(f"keys cannot be pressed here: {_first_line(error)}") from error
+        self._names: Any = keyboard.Key
+        if os.environ.get("XDG_SESSION_TYPE") == "wayland":
+            logger.warning("this is a Wayland session: keys reach the windows of X programs only")
+
+    def check(self, actions: Iterable[Action]) -> None:
+        """ActionsError for a key that this system lacks."""
+        for action in actions:
+            for key in action.words if action.kind == "key" else ():
+                if len(key) > 1 and key != "plus" and not hasattr(self._names, key):
+                    raise ActionsError(f"this system has no key '{key}'")
+
+    def press(self, keys: Sequence[str]) -> None:
+        """Presses keys one after the other, and lets go of all."""
+        codes = ["+" if key == "plus" else key if len(key) == 1 else self._names[key]
+                 for key in keys]
+        with ExitStack() as held:  # whatever fails half-way, no key stays down
+            for code in codes:
+                self._controller.press(code)
+                held.callback(self._controller.release, code)
 
 
-def _press(keyboard: Any, keys: Sequence[str]) -> None:
-    controller = keyboard.Controller()
-    codes = ["+" if key == "plus" else key if len(key) == 1 else keyboard.Key[key] for key in keys]
-    with ExitStack() as held:  # whatever fails half-way, no key stays down
-        for code in codes:
-            controller.press(code)
-            held.callback(controller.release, code)
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

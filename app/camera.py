@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from app.frames import POLL_S, Frame, SourceError
+from app.frames import POLL_S, Frame, SourceError, in_colour
 from app.opencv import cv2
 
 logger = logging.getLogger(__name__)
@@ -24,7 +24,8 @@ STALL_S = 2.0  # without a picture for this long, the user is told
 JOIN_S = 1.0  # how long close() waits for the thread
 BLACK_LEVEL = 10  # grey level of 255; a lens in the dark still gives more noise than this
 BLACK_S = 2.0  # black for this long, the user is told
-MOST_DAMAGED = 10  # frames in a row that cannot be decoded, before the connection counts as lost
+# What ends a connection: so many frames in a row that cannot be decoded, or that for so long.
+MOST_DAMAGED, DAMAGED_S = 10, 3.0
 
 
 class LiveSource:
@@ -164,15 +165,20 @@ class LiveSource:
         frames = damaged = 0
         try:
             capture = self._connect()
-            while damaged < MOST_DAMAGED and not self._stop.is_set() and capture.grab():
+            waits_late, good = waits_in_retrieve(capture), time.perf_counter()
+            while not self._stop.is_set() and capture.grab():
                 grabbed = time.perf_counter()
                 ok, image = capture.retrieve()
-                if not ok:
-                    damaged += 1
+                now = time.perf_counter()
+                if ok:
+                    good = grabbed = now if waits_late else grabbed
+                    picture = Frame(in_colour(image), grabbed, self._grabs, grabbed)
+                    self._put(picture, first=frames == 0)
+                    frames, damaged = frames + 1, 0
                     continue
-                damaged = 0
-                self._put(Frame(image, grabbed, self._grabs, grabbed), first=frames == 0)
-                frames += 1
+                damaged += 1
+                if damaged >= MOST_DAMAGED or (frames and now - good > DAMAGED_S):
+                    break
         except cv2.error as error:
             logger.info("%s: %s", self.name, error)
         finally:
@@ -197,6 +203,11 @@ class LiveSource:
     def _say(self, trouble: str) -> None:
         with self._news:
             self._trouble = trouble
+
+
+def waits_in_retrieve(capture: Any) -> bool:
+    """Whether `grab()` returns at once, and `retrieve()` waits for the picture: DirectShow."""
+    return bool(capture.isOpened() and capture.get(cv2.CAP_PROP_BACKEND) == cv2.CAP_DSHOW)
 
 
 def measured_rate(times: Sequence[float], now: float) -> float | None:

@@ -267,8 +267,8 @@ def _card(settings: Settings) -> ModelCard:
 
 @contextlib.contextmanager
 def _set_by_signals(stopping: threading.Event) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and a closed terminal end the run in order, report included, and say so; a
-    second one ends it at once."""
+    """Ctrl-C, SIGTERM and a closed terminal (but not Windows' one) end the run in order, report
+    included, and say so; a second one ends it at once."""
     def stop(number: int, _: Any) -> None:
         signal.signal(number, signal.SIG_DFL)
         stopping.set()
@@ -284,7 +284,8 @@ def _set_by_signals(stopping: threading.Event) -> Iterator[None]:
 
 
 def _ending_signals() -> list[signal.Signals]:
-    """SIGHUP comes as the terminal closes (on Windows SIGBREAK); nohup has it ignored."""
+    """SIGHUP comes as the terminal closes; nohup has it ignored. SIGBREAK is Ctrl-Break of Windows,
+    which lets no process outlive its console window."""
     names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
     found = [signal.Signals[name] for name in names if name in signal.Signals.__members__]
     return [number for number in found

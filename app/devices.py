@@ -32,6 +32,7 @@ SYSTEM_BACKENDS = {"Linux": "v4l2", "Darwin": "avfoundation", "Windows": "dshow"
 PROBED = 4  # camera indices tried where the system gives no list
 PLAIN_PIXELS = 640 * 480  # more than this, or more than PLAIN_RATE, does not fit through USB 2
 PLAIN_RATE = 30.0  # uncompressed, so the camera is asked for MJPG
+MJPG = cv2.VideoWriter.fourcc(*"MJPG")
 SYSFS = Path("/sys/class/video4linux")
 PRIVACY = {
     "Darwin": "allow your terminal under System Settings > Privacy & Security > Camera",
@@ -99,12 +100,16 @@ def probe_cameras() -> list[CameraInfo]:
     return found
 
 
-def is_absent(index: int) -> bool:
-    """Whether the system is sure, and quickly so, that there is no camera of this index."""
+def name_at(index: int) -> str | None:
+    """The name of the camera of this index, "" where that is no lasting one (Windows counts the
+    cameras) or is not needed (Linux keeps their numbers). None where the system is sure, and
+    quickly so, that there is none."""
     system = platform.system()
     if system == "Linux":
-        return not _device(index).exists()
-    return system == "Darwin" and index not in [camera.index for camera in macos_cameras()]
+        return "" if _device(index).exists() else None
+    if system == "Darwin":
+        return next((camera.name for camera in macos_cameras() if camera.index == index), None)
+    return ""
 
 
 def open_camera(index: int, options: SourceOptions) -> Any:
@@ -115,11 +120,23 @@ def open_camera(index: int, options: SourceOptions) -> Any:
     return capture
 
 
+def open_again(camera: CameraInfo, options: SourceOptions) -> Any:
+    """`open_camera` for one that was lost: others may have its index now, so it is looked for by
+    its name. Closed while no camera has that."""
+    alike = [found.index for found in list_cameras() if found.name == camera.name]
+    if not alike:
+        return cv2.VideoCapture()
+    return open_camera(camera.index if camera.index in alike else alike[0], options)
+
+
 def configure(capture: Any, options: SourceOptions) -> None:
     """Asks an open camera for size and rate; what it grants instead goes to the log."""
-    _ask(capture, cv2.CAP_PROP_BUFFERSIZE, 1)  # else frames wait in a queue of the driver
-    if wants_mjpg(options):  # before the size: drivers offer large sizes in this format only
-        _ask(capture, cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+    # Not for a single buffer: V4L2 would have none to fill while a picture is decoded.
+    # V4L2 wants the format before the size, for drivers offer large sizes in this one only.
+    # DirectShow forgets a format as it is given a size or a rate.
+    mjpg, last = wants_mjpg(options), capture.get(cv2.CAP_PROP_BACKEND) == cv2.CAP_DSHOW
+    if mjpg and not last:
+        _ask(capture, cv2.CAP_PROP_FOURCC, MJPG)
     wishes = {
         cv2.CAP_PROP_FRAME_WIDTH: ("width", options.width),
         cv2.CAP_PROP_FRAME_HEIGHT: ("height", options.height),
@@ -128,6 +145,8 @@ def configure(capture: Any, options: SourceOptions) -> None:
     for setting, (_, wish) in wishes.items():
         if wish:
             _ask(capture, setting, wish)
+    if mjpg and last:
+        _ask(capture, cv2.CAP_PROP_FOURCC, MJPG)
     for setting, (what, wish) in wishes.items():
         # Not by rounding: a driver may give no number.
         if wish and not abs(capture.get(setting) - wish) < 0.5:
@@ -198,8 +217,11 @@ def names(cameras: list[CameraInfo]) -> str:
 
 
 def device_index(path: str) -> int | None:
-    """The index of a camera given as a device file, "/dev/video2"."""
+    """The index of a camera given as a device file, "/dev/video2", or as a link to one, as udev
+    keeps by name and by port under /dev/v4l."""
     found = re.fullmatch(r"/dev/video(\d+)", path)
+    if not found and path.startswith("/dev/v4l/"):
+        found = re.fullmatch(r"/dev/video(\d+)", os.path.realpath(path))
     return int(found[1]) if found else None
 
 

@@ -10,6 +10,8 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from app.opencv import cv2
+
 POLL_S = 0.05  # a source that has nothing new says so this often
 IMAGE_RATE = 12.0  # images a second of a folder: the rate at which Jester's clips are cut
 
@@ -28,7 +30,8 @@ class Frame:
 
     `time` is in seconds: of a file the presentation time, of a live source `grabbed`. `index`
     counts grabbed frames, so its gaps show the dropped ones. `grabbed` is `time.perf_counter()`
-    when the grab returned.
+    when the camera had given it: as the grab returned, or where that waits for nothing
+    (DirectShow), as the picture came.
     """
 
     image: NDArray[np.uint8]
@@ -52,6 +55,15 @@ class SourceOptions:
     backend: str = "auto"
     fast: bool = False
     timeout_s: float = 5.0
+
+
+def in_colour(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture that is grey ([H, W] or [H, W, 1]), BGR or BGRA as BGR, uint8 [H, W, 3]."""
+    if image.ndim == 2 or image.shape[2] == 1:
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
+    if image.shape[2] == 4:
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGRA2BGR), np.uint8)
+    return image
 
 
 class Source(Protocol):

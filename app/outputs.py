@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.opencv import cv2
+from models.command_line import hung_up
 
 STDOUT = "-"
 
@@ -104,10 +105,11 @@ class JsonLines:
         try:
             self._file.write(line + "\n")
             self._file.flush()
-        except BrokenPipeError:
-            self._end()
         except OSError as error:
-            self._fail(error)
+            if hung_up(error):
+                self._end()
+            else:
+                self._fail(error)
 
     def __enter__(self) -> Self:
         return self

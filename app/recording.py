@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from app.frames import in_colour
 from app.opencv import cv2
 from app.outputs import OutputError
 
@@ -171,10 +172,7 @@ def fit(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
 
     Scaled to fit, in the middle, black around; one of just a pixel less is not scaled.
     """
-    if image.ndim == 2 or image.shape[2] == 1:
-        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-    elif image.shape[2] == 4:
-        image = cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)
+    image = in_colour(image)
     (height, width), (full_width, full_height) = image.shape[:2], size
     if not (0 <= full_width - width <= 1 and 0 <= full_height - height <= 1):
         scale = min(full_width / width, full_height / height)

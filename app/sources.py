@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import re
 from pathlib import Path
+from typing import Any
 
 from app import devices, files, streams
 from app.camera import LiveSource
@@ -41,7 +43,7 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
         return _open_stream(spec, options)
     index = int(spec) if spec.isascii() and spec.isdigit() else devices.device_index(spec)
     if index is not None:
-        return _open_camera(index, f"camera {index}", options)
+        return _open_camera(index, options)
     # Not by Path's own methods: they raise at an unknown ~user and at a name that is too long.
     path = os.path.expanduser(spec)
     if os.path.isdir(path):
@@ -49,7 +51,7 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
     if os.path.exists(path):
         return FileSource(files.open_file(Path(path), options.rate), options.fast)
     camera = _find_camera(spec)
-    return _open_camera(camera.index, camera.name, options)
+    return _open_camera(camera.index, options, camera.name)
 
 
 def _open_stream(url: str, options: SourceOptions) -> LiveSource:
@@ -67,14 +69,25 @@ def _open_stream(url: str, options: SourceOptions) -> LiveSource:
     )
 
 
-def _open_camera(index: int, name: str, options: SourceOptions) -> LiveSource:
-    if devices.is_absent(index):
+def _open_camera(index: int, options: SourceOptions, asked: str = "") -> LiveSource:
+    """asked: the camera's name, where it was asked for by that."""
+    there = devices.name_at(index)
+    if there is None:
         raise devices.why_no_camera(index)
+    name, tries = asked or there or f"camera {index}", itertools.count()
     system = platform.system()
+    # What it is found by after a loss; Windows has numbers for names.
+    known = there or (asked if system == "Linux" else "")
     privacy = f", or {devices.PRIVACY[system]}" if system in devices.PRIVACY else ""
+
+    def connect() -> Any:
+        if next(tries) and known:
+            return devices.open_again(CameraInfo(index, known), options)
+        return devices.open_camera(index, options)
+
     return LiveSource(
         name,
-        lambda: devices.open_camera(index, options),
+        connect,
         lambda: devices.why_no_camera(index),
         patience_s=PERMISSION_S if system == "Darwin" else 0.0,
         darkness=f"the pictures from {name} are black: uncover its lens{privacy}",

@@ -137,7 +137,8 @@ class Window:
 
     def _visible(self) -> bool:
         try:
-            return bool(cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1)
+            seen = cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1
+            return bool(seen or sys.platform == "darwin")  # there 0 is a window in the Dock
         except cv2.error:  # Qt, once the user has closed the last window
             return False
 

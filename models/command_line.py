@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import signal
@@ -77,11 +78,17 @@ def _written() -> int:
     return 0
 
 
+def hung_up(error: OSError) -> bool:
+    """Whether a pipe failed because its reader has seen enough. Windows has another word for it."""
+    return isinstance(error, BrokenPipeError) or (
+        sys.platform == "win32" and error.errno == errno.EINVAL)
+
+
 def _dropped(error: OSError) -> int:
     """The exit code where stdout failed with `error`; what it still holds goes nowhere, or it would
     fail again at the exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if isinstance(error, BrokenPipeError):
+    if hung_up(error):
         return 0
     print(f"error: stdout cannot be written: {error.strerror}", file=sys.stderr)
     return 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +14,8 @@ from gesture_actions import LABELS, event, write
 
 from app.action_file import KEYS, Action, read_actions
 from app.actions import Actions, ActionsError
+
+made: list[threading.Thread] = []  # the threads that opened a keyboard
 
 
 def test_keys_without_the_package_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,8 +29,12 @@ def test_keys_without_the_package_name_it(tmp_path: Path, monkeypatch: pytest.Mo
 def keyboard(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     """pynput's keyboard as far as it is used, for machines without a display or the package."""
     log: list[tuple[str, Any]] = []
+    made.clear()
 
     class Controller:
+        def __init__(self) -> None:
+            made.append(threading.current_thread())
+
         def press(self, key: Any) -> None:
             if key == "é":
                 raise ValueError("no such key here")
@@ -62,6 +69,36 @@ def test_shortcut_that_fails_half_way_leaves_no_key_down(keyboard: list[tuple[st
         actions.fire(event())
     assert keyboard == [("press", "<ctrl>"), ("press", "<left>"), ("release", "<left>"),
                         ("release", "<ctrl>")]
+
+
+def test_the_keyboard_is_opened_once_and_by_the_main_thread(keyboard: list[tuple[str, Any]]
+                                                            ) -> None:
+    """macOS ends a process that asks for the keyboard's layout in another thread."""
+    with Actions({"Thumb Up": Action("key", ("left",))}) as actions:
+        actions.fire(event())
+        actions.change({"Thumb Up": Action("key", ("ctrl",))})
+        actions.fire(event())
+    assert [name for _, name in keyboard[-2:]] == ["<ctrl>", "<ctrl>"]
+    assert made == [threading.main_thread()]
+
+
+@pytest.mark.usefixtures("keyboard")
+def test_a_wayland_session_is_told(monkeypatch: pytest.MonkeyPatch,
+                                   caplog: pytest.LogCaptureFixture) -> None:
+    for session, told in [("x11", []), ("wayland", ["this is a Wayland session"])]:
+        monkeypatch.setenv("XDG_SESSION_TYPE", session)
+        with Actions({"Thumb Up": Action("key", ("left",))}):
+            assert [message.partition(":")[0] for message in caplog.messages] == told
+
+
+@pytest.mark.usefixtures("keyboard")
+def test_a_keyboard_that_cannot_be_opened_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise RuntimeError("no access\nsecond line")
+
+    monkeypatch.setattr(sys.modules["pynput.keyboard"], "Controller", refuse)
+    with pytest.raises(ActionsError, match=r"^keys cannot be pressed here: no access$"):
+        Actions({"Thumb Up": Action("key", ("left",))})
 
 
 @pytest.mark.usefixtures("keyboard")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+from strange_captures import MJPG, DirectShowDevice, V4l2Device
 
 from app import devices
 from app.devices import (
@@ -126,11 +127,24 @@ def test_other_systems_name_their_privacy_page(monkeypatch: pytest.MonkeyPatch, 
 
 def test_absence_is_known_where_the_system_lists_cameras(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "macos_cameras", lambda: [CameraInfo(0, "FaceTime")])
-    for system, absent in [("Darwin", [False, True]), ("Windows", [False, False])]:
+    for system, names in [("Darwin", ["FaceTime", None]), ("Windows", ["", ""])]:
         monkeypatch.setattr("platform.system", lambda system=system: system)
-        assert [devices.is_absent(index) for index in (0, 97)] == absent
+        assert [devices.name_at(index) for index in (0, 97)] == names
     monkeypatch.setattr("platform.system", lambda: "Linux")
-    assert devices.is_absent(97)
+    assert devices.name_at(97) is None
+
+
+def test_a_lost_camera_is_found_again_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = [CameraInfo(0, "Webcam"), CameraInfo(1, "C920"), CameraInfo(2, "C920")]
+    monkeypatch.setattr(devices, "list_cameras", lambda: here)
+    monkeypatch.setattr(devices, "open_camera", lambda index, _: index)
+
+    def opened(index: int) -> object:
+        return devices.open_again(CameraInfo(index, "C920"), SourceOptions())
+
+    assert [opened(index) for index in (0, 1, 2)] == [1, 1, 2]
+    here[1:] = []
+    assert not opened(0).isOpened()  # type: ignore[attr-defined]  # a capture, and no index
 
 
 @pytest.mark.parametrize(("width", "height", "rate", "wanted"), [
@@ -167,3 +181,28 @@ def test_strange_wishes_do_not_crash(make_video: Callable[..., Path], size: tupl
 ])
 def test_device_index(path: str, index: int | None) -> None:
     assert devices.device_index(path) == index
+
+
+def test_a_link_by_a_lasting_name_is_the_device_it_leads_to(monkeypatch: pytest.MonkeyPatch
+                                                            ) -> None:
+    monkeypatch.setattr(os.path, "realpath", lambda path: "/dev/video3" if "C920" in path else path)
+    assert devices.device_index("/dev/v4l/by-id/usb-C920-video-index0") == 3
+    assert devices.device_index("/dev/v4l/by-id/gone") is None
+    assert devices.device_index("/home/me/C920.mp4") is None
+
+
+@pytest.mark.parametrize("options", [
+    SourceOptions(width=1280, height=720), SourceOptions(width=1280, height=720, rate=30.0),
+    SourceOptions(rate=60.0)])
+def test_the_format_stays_as_asked_for(options: SourceOptions) -> None:
+    device = DirectShowDevice()
+    configure(device, options)
+    assert device.format == MJPG
+    assert (device.width, device.height) == (options.width or 640, options.height or 480)
+
+
+def test_v4l2_is_asked_for_the_format_first_and_for_no_single_buffer() -> None:
+    device = V4l2Device()
+    configure(device, SourceOptions(width=1280, height=720))
+    assert list(device.asked) == [cv2.CAP_PROP_FOURCC, cv2.CAP_PROP_FRAME_WIDTH,
+                                  cv2.CAP_PROP_FRAME_HEIGHT]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import subprocess
 import sys
@@ -102,6 +104,21 @@ def test_reader_that_hangs_up_is_no_failure() -> None:
         process.stdout.close()
         assert process.wait(30) == 0
         assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize(("system", "hangs_up"), [("win32", True), ("linux", False)])
+def test_a_windows_pipe_without_a_reader_has_an_error_of_its_own(
+        monkeypatch: pytest.MonkeyPatch, system: str, hangs_up: bool) -> None:
+    class Pipe(io.StringIO):
+        def flush(self) -> None:
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(sys, "stdout", Pipe())
+    lines = JsonLines("-")
+    lines.write({"n": 1})
+    assert lines.ended
+    assert (lines.failed == "") == hangs_up
 
 
 def test_snapshot(tmp_path: Path) -> None:

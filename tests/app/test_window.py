@@ -182,6 +182,17 @@ def press_close_button(screen: str, window: int) -> None:
     xlib.XCloseDisplay(display)
 
 
+@pytest.mark.parametrize(("system", "closed"), [("darwin", False), ("win32", True)])
+def test_a_window_in_the_dock_is_not_closed(monkeypatch, system, closed):
+    monkeypatch.setattr(sys, "platform", system)
+    for name, answer in {"namedWindow": None, "imshow": None, "waitKeyEx": -1, "resizeWindow": None,
+                         "getWindowImageRect": (0, 0, 64, 48), "getWindowProperty": 0.0}.items():
+        monkeypatch.setattr(cv2, name, lambda *_, answer=answer: answer)
+    window = Window("Gestures")
+    window.show(np.zeros((48, 64, 3), np.uint8))
+    assert window.closed == closed
+
+
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="X is of Linux")
 
 
