@@ -18,10 +18,10 @@ CODE = Path(__file__).parents[1]
 
 
 @functools.cache
-def commit() -> str:
+def commit(folder: Path = CODE) -> str:
     """The git commit of the code, "+changes" after it where files differ; "" without git."""
     try:
-        found, changed = (subprocess.run(["git", "-C", str(CODE), *words], check=True,
+        found, changed = (subprocess.run(["git", "-C", str(folder), *words], check=True,
                                          capture_output=True, text=True).stdout.strip()
                           for words in (["rev-parse", "--short=12", "HEAD"],
                                         ["status", "--porcelain", "--untracked-files=no"]))

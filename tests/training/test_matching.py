@@ -38,7 +38,7 @@ def test_as_many_pairs_as_possible_even_if_the_nearest_are_parted() -> None:
     assert [(t.start, e.time) for t, e in matching.pairs] == [(1, 1.2), (2.1, 2.2)]
     # greedy by time would give the first gesture the first event and leave one over
     matching = match_events([truth("a", 1, 2), truth("a", 1.5, 4)],
-                            [found("a", 1.2), found("a", 2.6)], 1.0)
+                            [found("a", 1.2), found("a", 2.6)])
     assert len(matching.pairs) == 2
 
 
