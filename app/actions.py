@@ -41,7 +41,6 @@ class Actions:
     """
 
     def __init__(self, actions: Mapping[str, Action], dry_run: bool = False) -> None:
-        self.dropped = 0
         self._actions: Mapping[str, Action] = {}
         self._dry_run = dry_run
         self._keys: Keys | None = None
@@ -76,7 +75,6 @@ class Actions:
         if self._dry_run:
             print(f"{event.label}: would {describe(action)}", file=sys.stderr, flush=True)
         elif self._queue.qsize() >= WAITING:
-            self.dropped += 1
             logger.warning("%s: dropped, %d actions are waiting already", event.label, WAITING)
         else:
             self._queue.put((action, event))

@@ -16,9 +16,9 @@ GUIDE_FOLDER = Path(__file__).parent / "guide"
 RATE_FPS, ASPECT = 12.5, 4 / 3
 
 
-def guide_path(label: str, folder: Path = GUIDE_FOLDER) -> Path:
+def guide_path(label: str) -> Path:
     """Where the picture of a gesture is, if there is one."""
-    return folder / f"{label.lower().replace(' ', '_')}.webp"
+    return GUIDE_FOLDER / f"{label.lower().replace(' ', '_')}.webp"
 
 
 @cache

@@ -68,10 +68,6 @@ class Overlay:
         self.help = (self.help + 1) % (help_pages(Canvas(image), self.card) + 1)
         self._help_since = monotonic()
 
-    def draw(self, scene: Scene) -> Image:
-        """A new picture of the scene's size with everything on it; the scene's is not touched."""
-        return self.notices(self.annotate(scene), scene)
-
     def annotate(self, scene: Scene) -> Image:
         """A new picture with what the network says: that which belongs into a recording."""
         image = scene.image.copy()

@@ -12,6 +12,8 @@ from models.checkpoints import DEFAULT_MODEL, read_card, resolve
 from models.errors import CheckpointError
 from online_tsm.graphs import file_digest, forget_graph, graph_of
 from online_tsm.recordings import (
+    PERSONAL,
+    REPORT,
     Recording,
     RecordingError,
     default_teach_dir,
@@ -20,9 +22,6 @@ from online_tsm.recordings import (
     read_recording,
     recording_paths,
 )
-
-PERSONAL = "personal.safetensors"  # in the folder of recordings
-REPORT = "report"  # the folder of what was measured, beside it
 
 
 def teach_dir(settings: Settings) -> Path:

@@ -53,11 +53,10 @@ class VideoRecorder:
             raise OutputError(f"{path}: recordings are {' or '.join(CODECS)} files")
         self._check_start()
 
-    def write(self, image: NDArray[np.uint8], time: float | None = None) -> None:
+    def write(self, image: NDArray[np.uint8], time: float) -> None:
         """Takes a picture: uint8 [H, W, 3], blue first, and its time in seconds.
 
-        With times, pictures are repeated or left out so that the recording plays in real time;
-        without, each picture is one frame.
+        Pictures are repeated or left out so that the recording plays in real time.
         """
         if self.failed or self._closed:
             return
@@ -122,10 +121,8 @@ class VideoRecorder:
         code = cv2.VideoWriter.fourcc(*self._codec)
         return cv2.VideoWriter(str(self.path), cv2.CAP_FFMPEG, code, self._rate, self._size)
 
-    def _copies(self, time: float | None) -> int:
+    def _copies(self, time: float) -> int:
         """How often the picture of this time must be written to keep pace with the clock."""
-        if time is None:
-            return 1
         if self._frames == 0 or not 0.0 <= time - self._last <= GAP_S:
             self._start = time - self._frames / self._rate
         self._last = time

@@ -41,7 +41,7 @@ class Panel:
 
 @dataclass
 class Scene:
-    """All that `Overlay.draw` needs for one picture.
+    """All that the overlay needs for one picture.
 
     `image` is BGR uint8 [H, W, 3], already `mirrored` if the user asked for it: text is drawn
     afterwards and so reads the right way round. `events` are newest first, each with its age in

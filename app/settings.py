@@ -11,14 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from app.overlay import Mode
 from models.fields import known_fields
 from models.yaml_text import parse_yaml
+from online_tsm.engine import DeviceName, EngineName, Precision
+from online_tsm.stream import Preset
 
-EngineName = Literal["auto", "onnxruntime", "openvino", "tensorrt", "torch"]
-Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["fp32", "bf16", "fp16"]
-OverlayMode = Literal["off", "compact", "full"]
-Preset = Literal["card", "official"]
 Backend = Literal["auto", "any", "dshow", "msmf", "v4l2", "avfoundation", "ffmpeg", "gstreamer"]
 
 AUTO = "auto"
@@ -53,7 +51,7 @@ class Settings:
     labels_file: str | None = None
     trust_checkpoint: bool = False
     engine: EngineName = "auto"
-    device: Device = "auto"
+    device: DeviceName = "auto"
     precision: Precision = "fp32"
     threads: int | None = None
     phases: int | None = None
@@ -63,7 +61,7 @@ class Settings:
     camera: CameraSettings = field(default_factory=CameraSettings)
     fast: bool = False
     display: bool = True
-    overlay: OverlayMode = "full"
+    overlay: Mode = "full"
     mirror: bool | None = None
     fullscreen: bool = False
     out: str = "runs"
@@ -154,8 +152,8 @@ def _flags_over(values: dict[str, Any], given: Mapping[str, Any]) -> dict[str, A
 
 
 def _check(settings: Settings) -> None:
-    for key, kind in (("engine", EngineName), ("device", Device), ("precision", Precision),
-                      ("overlay", OverlayMode), ("preset", Preset), ("camera.backend", Backend)):
+    for key, kind in (("engine", EngineName), ("device", DeviceName), ("precision", Precision),
+                      ("overlay", Mode), ("preset", Preset), ("camera.backend", Backend)):
         allowed = get_args(kind)
         _require(settings, key, allowed.__contains__, f"one of {', '.join(allowed)}")
     for key in ("trust_checkpoint", "fast", "display", "fullscreen", "dry_run", "verbose",
@@ -220,7 +218,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--config", metavar="FILE", help="YAML of settings (see configs/); flags win over it")
     add("--source", metavar="S", help="camera number or name, video file, folder of images, "
-                                      "rtsp:// or http(s):// URL (default: camera 0)")
+                                      "rtsp:// or http(s):// URL (default: camera 0, or "
+                                      "without a camera the bundled sample)")
     add("--verbose", action="store_true", default=None, help="say more on stderr")
     _model_flags(parser.add_argument_group("model"))
     _camera_flags(parser.add_argument_group("camera and playback"))
@@ -248,11 +247,12 @@ def _model_flags(group: argparse._ArgumentGroup) -> None:
     add("--trust-checkpoint", action="store_true", default=None,
         help="let a checkpoint run code of its maker while it loads")
     add("--engine", choices=get_args(EngineName), help="what runs the network")
-    add("--device", choices=get_args(Device), help="where it runs")
+    add("--device", choices=get_args(DeviceName), help="where it runs")
     add("--precision", choices=get_args(Precision),
         help="faster and less exact: bf16 with --engine openvino, fp16 with --engine tensorrt, "
              "both with --engine torch --device cuda (default: fp32)")
-    add("--threads", type=int, metavar="N", help="threads of the network on a CPU (default: 1)")
+    add("--threads", type=int, metavar="N", help="threads of the network on a CPU "
+        "(default: 1, with --engine torch its own choice)")
     add("--phases", type=_phases, metavar="N|auto", help="interleaved caches (default: auto)")
     add("--preset", choices=get_args(Preset), help="smoothing by the card, or as the official demo")
     add("--allow", nargs="+", metavar="LABEL",
@@ -277,7 +277,7 @@ def _output_flags(group: argparse._ArgumentGroup) -> None:
     add("--fullscreen", action="store_true", default=None, help="start in full screen")
     add("--mirror", action=argparse.BooleanOptionalAction, default=None,
         help="mirror the picture for the person (default: cameras yes, files no)")
-    add("--overlay", choices=get_args(OverlayMode), help="how much is drawn (default: full)")
+    add("--overlay", choices=get_args(Mode), help="how much is drawn (default: full)")
     add("--out", metavar="FOLDER", help="where run folders are made (default: runs)")
     recording = group.add_mutually_exclusive_group()
     recording.add_argument("--record", nargs="?", const=AUTO, metavar="FILE",

@@ -8,7 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
-from app.personal import PERSONAL, REPORT
 from app.scene import Image
 from app.teach import Session
 from app.teach_process import Trainer
@@ -19,7 +18,7 @@ from models.card import CardError, ModelCard
 from models.errors import CheckpointError
 from online_tsm.engine import EngineError
 from online_tsm.labels import LabelError
-from online_tsm.recordings import Recording
+from online_tsm.recordings import PERSONAL, REPORT, Recording
 from online_tsm.stream import Stream, StreamError
 
 log = logging.getLogger(__name__)

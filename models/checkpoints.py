@@ -106,15 +106,15 @@ def warn_of_lost_future(card: ModelCard, file: str) -> None:
             file)
 
 
-def load_initial_weights(network: OnlineNetwork, path: Path, labels: Sequence[str] = (),
-                         trust: bool = False) -> None:
+def load_initial_weights(network: OnlineNetwork, path: Path, labels: Sequence[str] = ()
+                         ) -> None:
     """Copies a checkpoint into `network`, in place, to train from; its head only where its card
     has these very `labels`.
 
     This is what ImageNet weights in torchvision's layout are for. Raises CheckpointError.
     """
     from models.layouts import recognise
-    file = open_weights(path, trust)
+    file = open_weights(path)
     recognised = recognise(file.shapes, path.name)
     _log_names(recognised, path)
     same = labels and card_fields(file.metadata, path).get("labels") == list(labels)

@@ -79,8 +79,7 @@ class ResNet(OnlineNetwork):
 
     def __init__(self, depth: int, classes: int, shift: Shift | None = None) -> None:
         shift = shift or Shift()
-        # Never in place: the ReLU that ends a block needs its output for its gradient.
-        super().__init__(shift, in_place=False)
+        super().__init__(shift)
         bottleneck = depth >= BOTTLENECK_FROM
         self.conv1 = _conv(3, STEM_CHANNELS, 7, 2)
         self.bn1 = nn.BatchNorm2d(STEM_CHANNELS)

@@ -9,6 +9,10 @@ pages, every table is printed.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from models import command_line
+    command_line.start()
+
 import argparse
 import re
 import sys
@@ -197,4 +201,4 @@ def _top1(judged: Mapping[str, Any] | None) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    command_line.run(main)

@@ -190,8 +190,6 @@ class _Times:
             "paced": figures(paced[name], streams) if name in paced else None,
             "ratios": {kind: ratio(self.hot[anchor], self.hot[name])
                        for kind, anchor in anchors.items()},
-            "paced_ratio": (ratio(paced[anchors["eager"]], paced[name])
-                            if name in paced and "eager" in anchors else None),
         }
 
 

@@ -42,7 +42,9 @@ log = logging.getLogger(__name__)
 
 VIDEOS = (".avi", ".mp4", ".mov", ".mkv", ".webm", ".gif")
 BACKGROUND = ("background", *(name.lower() for name in jester.BACKGROUND))  # folders of background
-RESERVED = ("report", "personal.safetensors", "con", "prn", "aux", "nul",
+PERSONAL = "personal.safetensors"  # the taught model, in the folder of recordings
+REPORT = "report"  # the folder of what was measured, beside it
+RESERVED = (REPORT, PERSONAL, "con", "prn", "aux", "nul",
             *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)))  # no folders' names
 LONGEST_LABEL = 60  # letters
 SHORTEST_S, SHORTEST_BACKGROUND_S = 0.8, 3.0

@@ -84,8 +84,7 @@ def figures(blocks: Sequence[Block], streams: int = 1) -> dict[str, Any]:
     n = len(seconds) * streams
     result: dict[str, Any] = {
         "median_ms": float(np.median(seconds)), "p90_ms": float(np.percentile(seconds, 90)),
-        "p99_ms": float(np.percentile(seconds, 99)), "min_ms": float(seconds.min()),
-        "frames": len(seconds), "blocks": len(blocks),
+        "p99_ms": float(np.percentile(seconds, 99)), "frames": len(seconds), "blocks": len(blocks),
         "clean_blocks": sum(block.clean is not False for block in blocks),
         "cpu_ms": sum(block.cpu_s for block in kept) * 1e3 / n,
         "stages_ms": {stage: float(np.median(np.concatenate([b.stages[stage] for b in kept]))) * 1e3

@@ -24,10 +24,12 @@ Size = tuple[int, int]  # of the network's input: height, width
 
 
 def size_of(text: str) -> Size:
-    """What a user writes as two numbers, such as 96x128. Raises argparse's error."""
+    """Two whole numbers with an x between them, in the order that the flag asks for, such as
+    96x128. Raises argparse's error."""
     first, _, second = text.lower().partition("x")
     if not (first.isdigit() and second.isdigit() and int(first) and int(second)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it as 640x480")
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write two whole numbers "
+                                         "with an x between them")
     return int(first), int(second)
 
 

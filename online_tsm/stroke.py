@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -24,12 +23,7 @@ FAR = 0.7  # of the usual distance from rest in mid-gesture: beyond it the strok
 SHORTEST_S = 0.2  # of a stroke
 LIVELY = 0.25  # share of the clip that counts as its liveliest, at most
 QUIET_CHANGE = 0.35  # grey levels; what a good camera changes by itself
-
-
-class FeatureSource(Protocol):
-    """Gives each frame's features, any shape a frame: an engine's logits, say."""
-
-    def __call__(self, images: Sequence[Image], times: Seconds) -> NDArray[np.float32]: ...
+SMOOTH_S = 0.15  # width of the mean that curves are smoothed by
 
 
 @dataclass(frozen=True)
@@ -50,21 +44,15 @@ class Motion:
     liveliness: float
 
 
-def find_stroke(images: Sequence[Image], times: Seconds,
-                features: FeatureSource | None = None) -> Stroke:
+def find_stroke(images: Sequence[Image], times: Seconds) -> Stroke:
     """The stroke of a clip that shows rest, one gesture, rest: uint8 [H, W, 3] or [H, W] frames.
 
-    `features`, where given, says how far a frame is from rest together with the pixels. A clip
-    that never rests, or is shorter than half a second, is all stroke but for its ends.
+    A clip that never rests, or is shorter than half a second, is all stroke but for its ends.
     """
     clock = np.asarray(times, np.float64)
     small = small_pictures(images)
     energy = _energy(small, clock)
-    away: Curve = from_rest(small.reshape(len(small), -1), clock)
-    if features is not None:
-        rows = np.asarray(features(images, times), np.float32).reshape(len(small), -1)
-        away = np.asarray((away + from_rest(rows, clock)) / 2, np.float32)
-    start, end = _span(away, energy, clock)
+    start, end = _span(from_rest(small.reshape(len(small), -1), clock), energy, clock)
     return Stroke(start, end, np.asarray(energy / max(float(energy.max()), 1e-6), np.float32))
 
 
@@ -110,8 +98,8 @@ def _energy(small: NDArray[np.float32], times: NDArray[np.float64]) -> Curve:
     return np.asarray(np.maximum(change - np.quantile(change, 0.1), 0), np.float32)
 
 
-def _smooth(curve: Curve, times: NDArray[np.float64], seconds: float = 0.15) -> Curve:
-    width = max(1, round(seconds / max(float(np.median(np.diff(times))), 1e-3))) | 1
+def _smooth(curve: Curve, times: NDArray[np.float64]) -> Curve:
+    width = max(1, round(SMOOTH_S / max(float(np.median(np.diff(times))), 1e-3))) | 1
     padded = np.pad(curve, width // 2, mode="edge")
     return np.asarray(np.convolve(padded, np.ones(width) / width, "valid"), np.float32)
 

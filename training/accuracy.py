@@ -30,14 +30,12 @@ from tqdm import tqdm
 from models.checkpoints import DEFAULT_MODEL, read_card, resolve
 from online_tsm.benchmark_report import judged_lines
 from online_tsm.engine import DeviceName, Engine, EngineName, Precision, open_engine
-from online_tsm.labels import restricted
 from online_tsm.measuring import usable
 from online_tsm.sizes import Size, at_size, size_of
 from online_tsm.smoothing import SmoothingHead
 from training.answers import clip_answers
-from training.data import Clip, read_class_folders, read_shards, read_table
+from training.data import Clip, kind_of, open_clips
 from training.evaluate import USER_ERRORS, check_labels, sample
-from training.events_file import DataError
 from training.scoring import clip_figures
 
 
@@ -76,19 +74,6 @@ class _Stepped:
         return torch.from_numpy(np.stack(rows))[None]
 
 
-def read_clips(path: Path) -> list[Clip]:
-    """The clips of whatever `path` is. Raises DataError."""
-    if not path.is_dir():
-        clips = read_table(path)
-    elif next(path.rglob("shard-*.npz"), None) is not None:
-        clips = read_shards(path)
-    else:
-        clips = read_class_folders(path)
-    if not clips:
-        raise DataError(f"{path} holds no clips")
-    return clips
-
-
 def settings(path: Path, sizes: Sequence[Size], int8: Path | None) -> list[Setting]:
     """float32 at each size, the model's own first; there, every other precision, too."""
     own = read_card(path).input_size
@@ -113,7 +98,7 @@ def judged(path: Path, clips: Sequence[Clip], tried: Sequence[Setting]) -> list[
             overrides=None if setting.file else at_size(read_card(path), setting.input_size))
         network, card = _Stepped(engine), engine.card
         answers = clip_answers(clips, network, card, "mean",  # type: ignore[arg-type]
-                               restricted(card, (), ()).smoothing.disabled)
+                               card.smoothing.disabled)
         first = first or network
         comparable = setting.input_size == tried[0].input_size
         top1, top3 = clip_figures(answers).values()
@@ -143,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         path = resolve(args.model)
-        clips = sample(read_clips(args.clips), args.most)
+        clips = sample(open_clips(kind_of(args.clips, shards=True), args.clips), args.most)
         check_labels(clips, read_card(path))
         rows = judged(path, clips, settings(path, args.sizes, args.int8))
     except USER_ERRORS as error:

@@ -25,6 +25,7 @@ Image = NDArray[np.uint8]
 Kind = Literal["shards", "jester", "folders", "table"]
 
 SHARD_FORMAT = 1
+SHARDS = "shard-*.npz"
 JESTER_RATE = 12.0  # frames a second
 VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".gif")
 STROKE = (0.35, 0.8)  # where the stroke lies in a clip that only has one label, as a share of it
@@ -66,6 +67,14 @@ def open_clips(kind: Kind, path: Path, table: Path | None = None) -> list[Clip]:
     return clips
 
 
+def kind_of(path: Path, *, shards: bool) -> Kind:
+    """What a user's path is: no folder is a table, and a folder has a folder a class, or with
+    `shards` perhaps shards."""
+    if not path.is_dir():
+        return "table"
+    return "shards" if shards and next(path.rglob(SHARDS), None) is not None else "folders"
+
+
 def read_shards(folder: Path) -> list[Clip]:
     """The clips of all shards in `folder` (synthesis.shards writes them; see there).
 
@@ -74,7 +83,7 @@ def read_shards(folder: Path) -> list[Clip]:
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder of shards")
-    return [clip for path in sorted(folder.rglob("shard-*.npz")) for clip in _shard(path)]
+    return [clip for path in sorted(folder.rglob(SHARDS)) for clip in _shard(path)]
 
 
 def _shard(path: Path) -> list[Clip]:
@@ -97,7 +106,7 @@ def _shard(path: Path) -> list[Clip]:
                 path, f"{path.stem}:{number}", said, times[low:high],
                 starts=starts[low:high + 1], masks=None if masks is None else masks[low:high + 1]))
         return clips
-    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is no whole shard ({error}); render it again") from error
 
 

@@ -27,12 +27,12 @@ from models.card import CardError, ModelCard
 from models.checkpoints import DEFAULT_MODEL, load_model
 from models.errors import CheckpointError
 from models.network import OnlineNetwork
-from online_tsm.engine import Engine, EngineError, open_engine
+from online_tsm.engine import DeviceName, Engine, EngineError, EngineName, open_engine
 from online_tsm.labels import LabelError, restricted
 from online_tsm.preprocess import FrameError
 from online_tsm.stream import StreamError
 from training.answers import REDUCTIONS, Reduction, clip_answers, read_answers, write_answers
-from training.data import Clip, open_clips, recording
+from training.data import Clip, kind_of, open_clips, recording
 from training.events_file import DataError, read_event_list
 from training.intervals import Figure
 from training.plots import plot_confusion
@@ -173,8 +173,7 @@ def evaluate(args: argparse.Namespace) -> Report:
 
 def on_clips(report: Report, subject: Subject, args: argparse.Namespace) -> None:
     """Adds the figures of a folder or a table of clips, and those of other recognisers."""
-    clips = sample(open_clips("folders" if args.clips.is_dir() else "table", args.clips),
-                   args.most)
+    clips = sample(open_clips(kind_of(args.clips, shards=False), args.clips), args.most)
     check_labels(clips, subject.card)
     args.out.mkdir(parents=True, exist_ok=True)
     for reduction, told in REDUCTIONS.items():
@@ -231,8 +230,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--allow", nargs="+", default=[], metavar="LABEL",
                         help="only these classes and the background, or: all")
     parser.add_argument("--deny", nargs="+", default=[], metavar="LABEL")
-    parser.add_argument("--engine", choices=("auto", "onnxruntime", "torch"), default="auto")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--engine", choices=get_args(EngineName), default="auto")
+    parser.add_argument("--device", choices=get_args(DeviceName), default="auto")
     parser.add_argument("--name", help="what the reports call these clips")
     parser.add_argument("--out", type=Path, default=Path("runs/evaluation"))
     args = parser.parse_args(argv)

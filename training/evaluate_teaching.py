@@ -35,14 +35,14 @@ from training.teach_data import Lesson, lesson_from
 from training.teach_judge import background_events, cases_of, judge
 from training.teach_learn import Head
 from training.teach_run import head_at, learn, widened_card
-from training.teach_views import VIEWS, Body, Memory, Played, play
+from training.teach_views import Body, Memory, Played, play
 from training.teaching_scores import Clips, Score, write_scores
 
 AMOUNTS = (1, 3, 5, 10)  # recordings of a gesture
 
 
 def score_user(folder: Path, network: OnlineNetwork, card: ModelCard, replay: Replay | None, *,
-               amounts: Sequence[int] = AMOUNTS, seed: int = 0, views: int = VIEWS) -> list[Score]:
+               amounts: Sequence[int] = AMOUNTS, seed: int = 0) -> list[Score]:
     """One user's scores, a row for each number of recordings that there are of any gesture; one
     with fewer is taught with all of its own. Raises DataError."""
     teach, test = (_lessons(folder / room, card, found=room == "teach")
@@ -62,8 +62,8 @@ def score_user(folder: Path, network: OnlineNetwork, card: ModelCard, replay: Re
         chosen = [lesson for lesson in teach if lesson.background
                   or (lesson.turn < amount and (lesson.label not in card.labels
                                                 or lesson.label in wrong))]
-        taught = learn(network, card, chosen, replay, seed=seed, judging=False, views=views,
-                       workers=WORKERS, memory=memory)
+        taught = learn(network, card, chosen, replay, seed=seed, judging=False, workers=WORKERS,
+                       memory=memory)
         head = head_at(taught.network, card)
         after = _answers(test, played, head, wide)
         own = [is_known and lesson.label in wrong

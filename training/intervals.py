@@ -33,20 +33,20 @@ class Figure:
 
 
 def bootstrap(parts: NDArray[np.float64], statistic: Callable[[NDArray[np.float64]], float],
-              people: Sequence[str] = (), seed: int = 0) -> Figure:
+              people: Sequence[str] = ()) -> Figure:
     """`statistic` of `parts` [n, ...] and of 2000 draws with replacement.
 
     `people` [n] says of whom each part is, "" where that is unknown. What one person does is alike,
     so whole people are drawn, with all of their parts: an interval over parts would be too narrow.
     Without at least two known people parts are drawn.
-    A statistic that cannot be said gives NaN. The same seed gives the same interval.
+    A statistic that cannot be said gives NaN. The same parts give the same interval.
     """
     value = statistic(parts) if len(parts) else float("nan")
     if np.isnan(value):
         return Figure(None, None, None, len(parts))
     if len(parts) == 1:
         return Figure(float(value), None, None, 1)
-    rng, units = np.random.default_rng(seed), _units(people)
+    rng, units = np.random.default_rng(0), _units(people)
     draws = []
     for _ in range(RESAMPLES):
         drawn = rng.integers(len(units or parts), size=len(units or parts))

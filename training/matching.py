@@ -21,18 +21,16 @@ class Matching:
     invented: tuple[Event, ...]
 
 
-def match_events(truth: Sequence[LabelledEvent], found: Sequence[Event],
-                 tolerance_s: float = TOLERANCE_S) -> Matching:
+def match_events(truth: Sequence[LabelledEvent], found: Sequence[Event]) -> Matching:
     """As many pairs as possible, and of those the nearest to when the gestures had happened.
 
     A found event fits one that happened if its label is the same and its time lies between the
-    gesture's start and `tolerance_s` after its end. Each is used once.
+    gesture's start and TOLERANCE_S after its end. Each is used once.
     """
     pairs: list[Pair] = []
     for label in {event.label for event in truth}:
         pairs += _best_pairs(sorted((e for e in truth if e.label == label), key=lambda e: e.start),
-                             sorted((e for e in found if e.label == label), key=lambda e: e.time),
-                             tolerance_s)
+                             sorted((e for e in found if e.label == label), key=lambda e: e.time))
     matched, used = {id(event) for event, _ in pairs}, {id(event) for _, event in pairs}
     return Matching(
         tuple(sorted(pairs, key=lambda pair: pair[1].time)),
@@ -40,15 +38,14 @@ def match_events(truth: Sequence[LabelledEvent], found: Sequence[Event],
         tuple(event for event in found if id(event) not in used))
 
 
-def _best_pairs(truth: Sequence[LabelledEvent], found: Sequence[Event], tolerance_s: float
-                ) -> list[Pair]:
+def _best_pairs(truth: Sequence[LabelledEvent], found: Sequence[Event]) -> list[Pair]:
     """Alignment of two rows in time: (pairs, minus seconds off) is to be as large as possible."""
     best: list[list[tuple[int, float]]] = [[(0, 0.0)] * (len(found) + 1)
                                            for _ in range(len(truth) + 1)]
     for i, event in enumerate(truth, 1):
         for j, answer in enumerate(found, 1):
             options = [best[i - 1][j], best[i][j - 1]]
-            if event.start <= answer.time <= event.end + tolerance_s:
+            if event.start <= answer.time <= event.end + TOLERANCE_S:
                 count, closeness = best[i - 1][j - 1]
                 options.append((count + 1, closeness - abs(answer.time - event.done)))
             best[i][j] = max(options)

@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from models.jester import ALPHABETICAL as LABELS
 from training.answers import write_answers
-from training.data import Clip, Image, open_clips
+from training.data import Clip, Image, kind_of, open_clips
 from training.evaluate import sample
 from training.events_file import DataError, LabelledEvent
 from training.scoring import Answer, by_class, clip_figures
@@ -122,7 +122,7 @@ def run(args: argparse.Namespace) -> list[str]:
     check_folder(args.out)
     session = opened(args.network)
     clips = (open_clips("shards", args.shards) if args.shards else
-             open_clips("folders" if args.clips.is_dir() else "table", args.clips))
+             open_clips(kind_of(args.clips, shards=False), args.clips))
     clips = sample([clip for clip in clips if len(clip.events) == 1], args.most)
     if not clips:
         raise DataError(f"{args.shards or args.clips} holds no clip with a single event")

@@ -65,15 +65,14 @@ def confusion(answers: Sequence[Answer], card: ModelCard) -> NDArray[np.int64]:
     return counts
 
 
-def stream_figures(cases: Sequence[StreamCase], tolerance_s: float = TOLERANCE_S
-                   ) -> dict[str, Figure]:
+def stream_figures(cases: Sequence[StreamCase]) -> dict[str, Figure]:
     """Precision, recall, F1, Levenshtein accuracy, reaction times (s), false events a minute.
 
     Intervals are over people, or over streams of nobody known; a single stream is resampled by its
     events instead, but for the figures that make no sense of single events. "False on background"
-    counts those outside of every gesture (and `tolerance_s` after it), by minutes outside.
+    counts those outside of every gesture (and TOLERANCE_S after it), by minutes outside.
     """
-    matchings = [match_events(case.truth, case.found, tolerance_s) for case in cases]
+    matchings = [match_events(case.truth, case.found) for case in cases]
     counts = np.array([(len(m.pairs), len(m.invented), len(m.missed)) for m in matchings], float)
     people = [case.person for case in cases]
     by_part = people
@@ -82,8 +81,8 @@ def stream_figures(cases: Sequence[StreamCase], tolerance_s: float = TOLERANCE_S
     right, invented, missed = counts.T if len(counts) else np.zeros((3, 0))
     reactions = np.array([event.time - truth.done for m in matchings for truth, event in m.pairs])
     reacting = [case.person for case, m in zip(cases, matchings, strict=True) for _ in m.pairs]
-    idle = [idle_time(case, tolerance_s) for case in cases]
-    false = [sum(not _during(case, event.time, tolerance_s) for event in m.invented)
+    idle = [idle_time(case) for case in cases]
+    false = [sum(not _during(case, event.time) for event in m.invented)
              for case, m in zip(cases, matchings, strict=True)]
     busy = [case for case in cases if case.truth or case.found]
     order = [levenshtein_accuracy(
@@ -118,12 +117,17 @@ def class_counts(cases: Sequence[StreamCase]) -> dict[str, tuple[int, int, int]]
     return {label: (c[0], c[1], c[2]) for label, c in sorted(counts.items())}
 
 
-def idle_time(case: StreamCase, tolerance_s: float) -> float:
-    """Seconds of the stream outside of every gesture and `tolerance_s` after it."""
+def f1(right: float, invented: float, missed: float) -> float:
+    """0 where there is nothing to find and nothing was found."""
+    return 2 * right / max(2 * right + invented + missed, 1)
+
+
+def idle_time(case: StreamCase) -> float:
+    """Seconds of the stream outside of every gesture and TOLERANCE_S after it."""
     idle, until = 0.0, case.span[0]
     for event in sorted(case.truth, key=lambda e: e.start):
         idle += max(0.0, min(event.start, case.span[1]) - until)
-        until = max(until, event.end + tolerance_s)
+        until = max(until, event.end + TOLERANCE_S)
     return idle + max(0.0, case.span[1] - until)
 
 
@@ -132,8 +136,8 @@ def as_json(figures: Mapping[str, Figure]) -> dict[str, dict[str, float | int | 
             for name, f in figures.items()}
 
 
-def _during(case: StreamCase, time: float, tolerance_s: float) -> bool:
-    return any(event.start <= time <= event.end + tolerance_s for event in case.truth)
+def _during(case: StreamCase, time: float) -> bool:
+    return any(event.start <= time <= event.end + TOLERANCE_S for event in case.truth)
 
 
 def _median(parts: NDArray[np.float64]) -> float:

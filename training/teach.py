@@ -32,7 +32,7 @@ from models.errors import CheckpointError
 from models.network import OnlineNetwork
 from online_tsm.engine import EngineError, open_engine
 from online_tsm.graphs import file_digest, forget_graph, graph_of
-from online_tsm.recordings import RecordingError
+from online_tsm.recordings import PERSONAL, REPORT, RecordingError
 from training.memory import keep_memory
 from training.replay import Replay, ReplayError, read_replay, replay_path
 from training.teach_data import Lesson, TeachError, read_lessons
@@ -40,7 +40,6 @@ from training.teach_report import results_of, text_of, write_report
 from training.teach_run import Told, learn
 
 WORKERS = 2  # cores used; the demo may be running on the others
-NAME = "personal.safetensors"
 USER_ERRORS = (TeachError, RecordingError, ReplayError, CheckpointError, CardError, EngineError,
                OSError)
 
@@ -150,8 +149,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="recordings: a folder a gesture, and background")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="name or file of what is taught")
-    parser.add_argument("--out", type=Path, help=f"the new model (default: FOLDER/{NAME})")
-    parser.add_argument("--report", type=Path, help="a folder (default: FOLDER/report)")
+    parser.add_argument("--out", type=Path, help=f"the new model (default: FOLDER/{PERSONAL})")
+    parser.add_argument("--report", type=Path, help=f"a folder (default: FOLDER/{REPORT})")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--without-replay", action="store_true",
                         help="learn without the replay file; what is not recorded is forgotten")
@@ -159,11 +158,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     torch.set_num_threads(1)  # the workers are the threads
     cv2.setNumThreads(1)
-    out, progress = args.out or args.folder / NAME, Progress()
+    out, progress = args.out or args.folder / PERSONAL, Progress()
     try:
         if out.suffix != ".safetensors":
             raise TeachError(f"--out is {out}; the name of a model ends in .safetensors")
-        text = teach(args.folder, args.model, out, args.report or args.folder / "report",
+        text = teach(args.folder, args.model, out, args.report or args.folder / REPORT,
                      seed=args.seed, told=progress, use_replay=not args.without_replay)
     except BrokenPipeError:  # stdout's reader left; `command_line` knows what that means
         progress.close()

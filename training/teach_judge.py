@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models.card import ModelCard
 from online_tsm.events import Event
 from training.matching import match_events
-from training.scoring import StreamCase
+from training.scoring import StreamCase, f1
 from training.streams import Recording, replay
 from training.teach_data import Lesson
 from training.teach_learn import Head
@@ -84,7 +84,7 @@ def fitted(judged: Sequence[Judged], card: ModelCard, labels: Sequence[str]) -> 
             counts[label][rise] = _counts(cases, label)
     best = {}
     for label, tries in counts.items():
-        marks = {rise: _f1(*tries[rise]) for rise in GRID}
+        marks = {rise: f1(*tries[rise]) for rise in GRID}
         top = [rise for rise in GRID if marks[rise] >= max(marks.values()) - 1e-9]
         best[label] = top[len(top) // 2]
     return with_thresholds(card, best)
@@ -192,7 +192,3 @@ def _counts(cases: Sequence[StreamCase], label: str) -> tuple[int, int, int]:
         invented += len(matching.invented)
         missed += len(matching.missed)
     return found, invented, missed
-
-
-def _f1(right: int, invented: int, missed: int) -> float:
-    return 2 * right / max(2 * right + invented + missed, 1)

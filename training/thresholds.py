@@ -28,7 +28,7 @@ from online_tsm.engine import open_engine
 from training.data import Clip, open_clips
 from training.evaluate import USER_ERRORS, check_labels, sample
 from training.events_file import DataError
-from training.scoring import StreamCase, as_json, class_counts, stream_figures
+from training.scoring import StreamCase, as_json, class_counts, f1, stream_figures
 from training.streams import Recording, detected, record, replay, smoothed
 from training.synthesis.cast import SPLITS
 
@@ -100,9 +100,9 @@ def _best(tried: Tried, numbers: Sequence[int], card: ModelCard, careful: Sequen
         for rise, of in sums.items():
             other = _average([counts for name, counts in of.items() if name not in {label, *off}])
             pooled = [own + prior * rate for own, rate in zip(of[label], other, strict=True)]
-            marks[rise], amount = (holds(*of[label][:2]), _f1(*pooled)), pooled[0] + pooled[2]
-        holding, f1 = max(marks.values())
-        least = f1 - 1 / amount  # one event more or less is chance
+            marks[rise], amount = (holds(*of[label][:2]), f1(*pooled)), pooled[0] + pooled[2]
+        holding, best_f1 = max(marks.values())
+        least = best_f1 - 1 / amount  # one event more or less is chance
         top = [rise for rise in GRID if marks[rise][0] == holding and marks[rise][1] >= least]
         best[label] = top[-1] if label in careful else top[0]
     return with_thresholds(card, best)
@@ -132,10 +132,6 @@ def cases_of(recordings: Sequence[Recording], card: ModelCard) -> list[StreamCas
 
 def with_thresholds(card: ModelCard, thresholds: dict[str, float]) -> ModelCard:
     return card.replace(smoothing={"thresholds": {**card.smoothing.thresholds, **thresholds}})
-
-
-def _f1(right: float, invented: float, missed: float) -> float:
-    return 2 * right / max(2 * right + invented + missed, 1)
 
 
 def check_held_out(clips: Sequence[Clip], shards: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from app import lettering
-from app.overlay import Panel, Scene
+from app.overlay import Overlay, Panel, Scene
 from models.card import ModelCard, Smoothing
 
 LONG = ("Turning Hand Counterclockwise", "Pushing Two Fingers Away", "Zooming Out With Two Fingers")
@@ -66,6 +66,11 @@ def busy_scene(image: np.ndarray, label: str = LONG[0], **changes: Any) -> Scene
 
 def grey(height: int, width: int, level: int = 128) -> np.ndarray:
     return np.full((height, width, 3), level, np.uint8)
+
+
+def draw(overlay: Overlay, scene: Scene) -> np.ndarray:
+    """A new picture with all that the window shows of the scene."""
+    return overlay.notices(overlay.annotate(scene), scene)
 
 
 class Spy:

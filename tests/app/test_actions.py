@@ -104,8 +104,8 @@ def test_slow_action_stalls_nothing_and_a_full_queue_drops(
         for _ in range(20):
             actions.fire(event())
         assert time.perf_counter() - start < 1.0
-        assert actions.dropped == 20 - actions_module.WAITING
-        assert "Thumb Up: dropped, 8 actions are waiting already" in caplog.text
+        assert caplog.text.count("Thumb Up: dropped, 8 actions are waiting already") == (
+            20 - actions_module.WAITING)
         server.release.set()
         wait_for(lambda: len(server.got) == 1 + actions_module.WAITING)
 

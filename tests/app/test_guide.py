@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from overlay_scenes import LABELS, Spy, grey, make_card
+from overlay_scenes import LABELS, Spy, draw, grey, make_card
 
 from app.drawing import Box, Canvas
 from app.guide import GUIDE_FOLDER, RATE_FPS, frame_at, guide_frames, guide_path
@@ -55,14 +55,14 @@ def test_what_counts_comes_first_and_background_last():
 def test_the_pages_show_every_gesture_once_and_then_close(size, monkeypatch):
     overlay, image, shown, pages = Overlay(make_card()), grey(*size), [], 0
     overlay.turn_help(image)
-    overlay.draw(Scene(image))
+    draw(overlay, Scene(image))
     while True:
         overlay.turn_help(image)
         if not overlay.help:
             break
         pages += 1
         spy = Spy(monkeypatch)
-        overlay.draw(Scene(image))
+        draw(overlay, Scene(image))
         shown += [text for text in spy.texts if text.split("…")[0] in "|".join(LABELS)]
     assert len(shown) == len(LABELS)
     assert 1 < pages <= 6
@@ -80,7 +80,7 @@ def test_a_page_that_is_gone_after_a_change_of_size_becomes_the_last_one(monkeyp
     monkeypatch.setattr("app.overlay.monotonic", lambda: 1.0)
     overlay, image, pictures = Overlay(make_card()), grey(480, 640), []
     for overlay.help in (4, 99):
-        pictures.append(overlay.draw(Scene(image)))
+        pictures.append(draw(overlay, Scene(image)))
     assert (pictures[0] == pictures[1]).all()
 
 
@@ -90,11 +90,11 @@ def test_the_help_moves_and_is_mirrored_with_the_picture(monkeypatch):
     overlay, image = Overlay(make_card()), grey(480, 640)
     for _ in range(2):
         overlay.turn_help(image)
-        first = overlay.draw(Scene(image))
+        first = draw(overlay, Scene(image))
         now[0] += 0.9
-        later = overlay.draw(Scene(image))
+        later = draw(overlay, Scene(image))
         assert (first != later).any()
-        assert (later != overlay.draw(Scene(image, mirrored=True))).any()
+        assert (later != draw(overlay, Scene(image, mirrored=True))).any()
 
 
 def test_a_mirrored_gesture_is_the_other_way_round():

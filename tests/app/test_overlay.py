@@ -11,6 +11,7 @@ from overlay_scenes import (
     LONG,
     Spy,
     busy_scene,
+    draw,
     event,
     full_panel,
     grey,
@@ -40,7 +41,7 @@ def test_any_size_is_drawn_on_a_copy(size, mode, helping, monkeypatch):
     overlay.help = helping
     scene = busy_scene(image, message="Camera lost, retrying in 2 s " * 5, recording=True,
                        recording_s=6000, paused=True)
-    first, second = overlay.draw(scene), overlay.draw(scene)
+    first, second = draw(overlay, scene), draw(overlay, scene)
     assert first.shape == image.shape
     assert first.dtype == np.uint8
     assert np.array_equal(image, before)
@@ -89,8 +90,8 @@ def test_text_is_readable_on_any_background(level, size, monkeypatch):
     """Contrast of at least 4.5 (WCAG 2, level AA) between text and what is under it."""
     spy = Spy(monkeypatch)
     fresh = [(event("Thumb Up", 99.5), 0.5), (event("Thumb Down", 98.0), 2.0)]
-    drawn = Overlay(make_card(), "full").draw(
-        busy_scene(grey(*size, level), events=fresh, recording=True))
+    drawn = draw(Overlay(make_card(), "full"),
+                 busy_scene(grey(*size, level), events=fresh, recording=True))
     for text, (left, top, right, bottom), colour in zip(spy.texts, spy.inks, spy.colours,
                                                         strict=True):
         ring = np.concatenate([drawn[top - 3:top - 1, left:right].reshape(-1, 3),
@@ -110,8 +111,8 @@ def test_text_is_not_mirrored_with_the_picture():
     image = grey(480, 640, 30)
     image[:, :320] = 200
     overlay = Overlay(make_card(), "full")
-    plain = (overlay.draw(busy_scene(image)) == INK).all(axis=2)
-    mirrored = (overlay.draw(busy_scene(image[:, ::-1].copy())) == INK).all(axis=2)
+    plain = (draw(overlay, busy_scene(image)) == INK).all(axis=2)
+    mirrored = (draw(overlay, busy_scene(image[:, ::-1].copy())) == INK).all(axis=2)
     assert plain.sum() > 1000
     assert np.array_equal(plain, mirrored)
 
@@ -119,12 +120,12 @@ def test_text_is_not_mirrored_with_the_picture():
 @pytest.mark.parametrize("mode", MODES)
 def test_nothing_to_say_draws_nothing(mode):
     image = grey(480, 640)
-    assert np.array_equal(Overlay(make_card(), mode).draw(Scene(image)), image)
+    assert np.array_equal(draw(Overlay(make_card(), mode), Scene(image)), image)
 
 
 def test_full_covers_more_than_compact_and_off_nothing():
     image = grey(480, 640, 200)
-    touched = [int((Overlay(make_card(), mode).draw(busy_scene(image)) != image).any(2).sum())
+    touched = [int((draw(Overlay(make_card(), mode), busy_scene(image)) != image).any(2).sum())
                for mode in MODES]
     assert touched[0] == 0
     assert 0 < touched[1] < touched[2] / 2
@@ -152,21 +153,21 @@ def test_modes_go_round():
 def test_the_accent_means_above_the_threshold(label, confidence, cold, fires):
     for mode in ("compact", "full"):
         scene = Scene(grey(480, 640), prediction(label, confidence, cold))
-        drawn = Overlay(make_card(), mode).draw(scene)
+        drawn = draw(Overlay(make_card(), mode), scene)
         assert (count(drawn, ACCENT) > 0) == fires
 
 
 def test_cold_is_said_and_shows_no_label(monkeypatch):
     spy = Spy(monkeypatch)
-    Overlay(make_card(), "compact").draw(Scene(grey(480, 640), prediction(cold=True)))
+    draw(Overlay(make_card(), "compact"), Scene(grey(480, 640), prediction(cold=True)))
     assert spy.texts == ["Warming up"]
 
 
 def test_the_threshold_mark_moves_with_the_threshold():
     columns = []
     for rise in (0.2, 0.5, 0.95):
-        drawn = Overlay(make_card(rise=rise), "compact").draw(
-            Scene(grey(480, 640), prediction("Swiping Left", 0.01)))
+        drawn = draw(Overlay(make_card(rise=rise), "compact"),
+                     Scene(grey(480, 640), prediction("Swiping Left", 0.01)))
         bar = drawn[60:62]  # beneath the row of text
         columns.append(np.flatnonzero((bar == INK).all(2).any(0)).mean())
     track = 420 - 2 * 12
@@ -177,7 +178,7 @@ def test_the_bars_list_the_likeliest_classes(monkeypatch):
     spy = Spy(monkeypatch)
     current = prediction("Thumb Up", 0.5)
     current.probabilities[[5, 1]] = (0.3, 0.1)
-    Overlay(make_card(), "full").draw(Scene(grey(480, 640), current))
+    draw(Overlay(make_card(), "full"), Scene(grey(480, 640), current))
     wanted = ["Thumb Up", LONG[0], "Swiping Right"]
     assert [text for text in spy.texts if text in wanted][1:] == wanted  # after the large one
     assert {"50%", "30%", "10%"} <= set(spy.texts)
@@ -186,7 +187,7 @@ def test_the_bars_list_the_likeliest_classes(monkeypatch):
 @pytest.mark.parametrize("size", [(480, 640), (720, 1280), (1080, 1920), (600, 800)])
 def test_there_are_five_bars_at_any_size(size, monkeypatch):
     spy = Spy(monkeypatch)
-    Overlay(make_card(), "full").draw(Scene(grey(*size), prediction("Thumb Up", 0.5)))
+    draw(Overlay(make_card(), "full"), Scene(grey(*size), prediction("Thumb Up", 0.5)))
     assert len([text for text in spy.texts if text.endswith("%")]) == 1 + 5  # the large one first
 
 
@@ -195,7 +196,7 @@ def test_events_flash_stay_and_fade_away():
     strength = {}
     for age in (0.2, 2.0, 6.0, 9.0, 10.5):
         scene = Scene(image, prediction("No gesture"), events=[(event("Thumb Up", 50), age)])
-        drawn = Overlay(make_card(), "compact").draw(scene)
+        drawn = draw(Overlay(make_card(), "compact"), scene)
         chip = slice(84, 110), slice(12, 100)
         strength[age] = float(np.abs(drawn[chip].astype(int) - image[chip]).mean())
         assert (count(drawn, ACCENT) > 0) == (age < 1)
@@ -218,7 +219,7 @@ def test_the_message_is_shown_in_every_mode_but_not_recorded(monkeypatch):
 def test_a_long_message_is_broken_into_lines(monkeypatch):
     spy = Spy(monkeypatch)
     message = "The camera 0 is busy: another program holds it; close that one, or choose another"
-    Overlay(make_card(), "off").draw(busy_scene(grey(480, 640), message=message))
+    draw(Overlay(make_card(), "off"), busy_scene(grey(480, 640), message=message))
     assert len(spy.texts) > 1
     assert " ".join(spy.texts) == message
 
@@ -226,7 +227,7 @@ def test_a_long_message_is_broken_into_lines(monkeypatch):
 def test_recording_shows_a_red_dot_and_its_length(monkeypatch):
     spy = Spy(monkeypatch)
     scene = busy_scene(grey(480, 640), recording=True, recording_s=75.9)
-    drawn = Overlay(make_card(), "off").draw(scene)
+    drawn = draw(Overlay(make_card(), "off"), scene)
     assert spy.texts == ["REC 01:15"]
     assert count(drawn, RECORDING) > 30
 
@@ -236,7 +237,7 @@ def test_a_task_shows_what_it_does_and_how_far_it_is(size, monkeypatch):
     spy = Spy(monkeypatch)
     scene = busy_scene(grey(*size), task=("Learning: " + "views of clips " * 9, 0.43), paused=True,
                        recording=True, message="The camera stopped answering. " * 3)
-    drawn = Overlay(make_card(), "off").draw(scene)
+    drawn = draw(Overlay(make_card(), "off"), scene)
     assert_inside_and_apart(spy, size)
     if min(size) >= 360:
         assert "43%" in spy.texts
@@ -245,7 +246,7 @@ def test_a_task_shows_what_it_does_and_how_far_it_is(size, monkeypatch):
 
 def test_paused_says_how_to_go_on(monkeypatch):
     spy = Spy(monkeypatch)
-    Overlay(make_card(), "off").draw(busy_scene(grey(480, 640), paused=True))
+    draw(Overlay(make_card(), "off"), busy_scene(grey(480, 640), paused=True))
     assert spy.texts == ["Paused", "Space goes on"]
 
 
@@ -258,7 +259,7 @@ def test_text_grows_with_the_picture(monkeypatch):
     heights = []
     for size in ((480, 640), (1080, 1920)):
         spy = Spy(monkeypatch)
-        Overlay(make_card(), "full").draw(busy_scene(grey(*size), "Thumb Up"))
+        draw(Overlay(make_card(), "full"), busy_scene(grey(*size), "Thumb Up"))
         heights.append(spy.inks[spy.texts.index("Camera")][3]
                        - spy.inks[spy.texts.index("Camera")][1])
         monkeypatch.undo()
@@ -269,7 +270,7 @@ def test_unprintable_labels_do_no_harm(monkeypatch):
     spy = Spy(monkeypatch)
     names = ("手势", "a\nb", "lone \ud800 surrogate", "👋 wave", "x" * 500, "\x00")
     events = [(event(name, 99.0 - i), 2.0) for i, name in enumerate(names)]
-    drawn = Overlay(make_card(), "full").draw(busy_scene(grey(1080, 1920), events=events))
+    drawn = draw(Overlay(make_card(), "full"), busy_scene(grey(1080, 1920), events=events))
     assert drawn.shape == (1080, 1920, 3)
     assert {"手势", "a b", "lone ? surrogate", "?"} <= set(spy.texts)
 
@@ -280,7 +281,7 @@ def test_full_mode_is_fast_enough_for_a_camera():
     took = []
     for _ in range(15):
         start = time.thread_time()
-        overlay.draw(scene)
+        draw(overlay, scene)
         took.append(time.thread_time() - start)
     assert np.median(took) < 0.02
 
@@ -288,5 +289,5 @@ def test_full_mode_is_fast_enough_for_a_camera():
 def test_compact_shows_rate_and_age(monkeypatch):
     spy = Spy(monkeypatch)
     scene = busy_scene(grey(480, 640), "Thumb Up", panel=full_panel(model_fps=24.6, age_s=0.0412))
-    Overlay(make_card(), "compact").draw(scene)
+    draw(Overlay(make_card(), "compact"), scene)
     assert "25 fps  ·  41 ms" in spy.texts

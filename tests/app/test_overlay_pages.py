@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from overlay_scenes import LABELS, STAGES, Spy, busy_scene, event, full_panel, grey, make_card
+from overlay_scenes import (
+    LABELS,
+    STAGES,
+    Spy,
+    busy_scene,
+    draw,
+    event,
+    full_panel,
+    grey,
+    make_card,
+)
 
 from app import lettering
 from app.drawing import ACCENT, INK, WARNING
@@ -45,7 +55,7 @@ def test_what_is_not_known_is_a_dash():
 def test_a_step_off_by_more_than_a_third_is_coloured(real, off):
     panel = full_panel(lookback_s=real, trained_step_s=0.0667)
     assert step_is_off(panel) == off
-    drawn = Overlay(make_card(), "full").draw(busy_scene(grey(480, 640), panel=panel))
+    drawn = draw(Overlay(make_card(), "full"), busy_scene(grey(480, 640), panel=panel))
     assert bool((drawn == WARNING).all(axis=2).any()) == off
 
 
@@ -54,7 +64,7 @@ def strip_of(timeline, events=(), size=(480, 640)):
     scene = Scene(grey(*size), timeline=timeline, events=events)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lettering, "put", lambda *_, **__: None)
-        return Overlay(make_card(), "full").draw(scene)[404:468]
+        return draw(Overlay(make_card(), "full"), scene)[404:468]
 
 
 def columns(pixels: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
@@ -101,7 +111,7 @@ def help_texts(monkeypatch, size, mode="full", **smoothing):
     overlay = Overlay(make_card(**smoothing), mode)
     overlay.help = True
     scene = Scene(grey(*size))
-    return spy.texts, overlay.draw(scene)
+    return spy.texts, draw(overlay, scene)
 
 
 @pytest.mark.parametrize("size", [(480, 640), (1080, 1920)])

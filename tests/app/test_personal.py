@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 import run_demo
-from app.personal import PERSONAL, delete, listing, model_to_open, teach_dir
+from app.personal import delete, listing, model_to_open, teach_dir
 from app.settings import Settings
 from models.build import build_network
 from models.card import ModelCard
 from models.checkpoints import DEFAULT_MODEL, save_model
 from models.network import OnlineNetwork
 from online_tsm.graphs import file_digest
-from online_tsm.recordings import RecordingError, default_teach_dir, save_recording
+from online_tsm.recordings import PERSONAL, RecordingError, default_teach_dir, save_recording
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import pytest
 from seeding import seed_weights
 
 import run_demo
-from app.personal import PERSONAL
 from models.build import build_network
 from models.card import ModelCard
 from models.checkpoints import save_model
 from online_tsm.engine import open_engine
+from online_tsm.recordings import PERSONAL
 
 
 def test_a_deleted_model_leaves_no_graph_and_takes_no_others(

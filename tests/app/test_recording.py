@@ -39,11 +39,16 @@ def read(path: Path) -> tuple[float, list[NDArray[np.uint8]]]:
     return rate, frames
 
 
+def write(recorder: VideoRecorder, picture: np.ndarray) -> None:
+    """A picture at the time of the next frame, so that it is one frame."""
+    recorder.write(picture, recorder._frames / recorder._rate)
+
+
 @pytest.mark.parametrize("name", ["new/clip.mp4", "clip.avi", "CLIP.MP4"])
 def test_what_is_written_can_be_read(tmp_path: Path, name: str) -> None:
     with VideoRecorder(tmp_path / name, 15.0) as recorder:
         for level in range(0, 240, 20):
-            recorder.write(grey(level))
+            write(recorder, grey(level))
     assert (recorder.failed, recorder.path) == ("", tmp_path / name)
     rate, frames = read(recorder.path)
     assert rate == pytest.approx(15.0)
@@ -59,7 +64,7 @@ def test_what_is_written_can_be_read(tmp_path: Path, name: str) -> None:
 def test_measured_rates_stay_mp4(tmp_path: Path, rate: float, written: float) -> None:
     with VideoRecorder(tmp_path / "clip.mp4", rate) as recorder:
         for _ in range(3):
-            recorder.write(grey(100))
+            write(recorder, grey(100))
     assert (recorder.path, recorder.failed) == (tmp_path / "clip.mp4", "")
     assert read(recorder.path)[0] == pytest.approx(written, abs=1e-6)
 
@@ -85,10 +90,10 @@ def test_pause_and_jump_back_are_not_filled(tmp_path: Path) -> None:
 
 def test_change_of_size_and_kind_in_mid_run(tmp_path: Path) -> None:
     with VideoRecorder(tmp_path / "clip.avi", 10.0) as recorder:
-        recorder.write(grey(200, 48, 64))
-        recorder.write(grey(200, 96, 64))
-        recorder.write(grey(200)[:, :, 0])
-        recorder.write(np.full((48, 64, 4), 200, np.uint8))
+        write(recorder, grey(200, 48, 64))
+        write(recorder, grey(200, 96, 64))
+        write(recorder, grey(200)[:, :, 0])
+        write(recorder, np.full((48, 64, 4), 200, np.uint8))
     assert recorder.failed == ""
     frames = read(recorder.path)[1]
     assert [frame.shape for frame in frames] == [(48, 64, 3)] * 4
@@ -102,7 +107,7 @@ def test_change_of_size_and_kind_in_mid_run(tmp_path: Path) -> None:
 def test_odd_sizes(tmp_path: Path, shape: tuple[int, int], name: str) -> None:
     with VideoRecorder(tmp_path / name, 10.0) as recorder:
         for _ in range(3):
-            recorder.write(grey(180, *shape))
+            write(recorder, grey(180, *shape))
     assert recorder.failed == ""
     frames = read(recorder.path)[1]
     assert len(frames) == 3
@@ -123,7 +128,7 @@ def test_size_no_mp4_can_have_becomes_avi(tmp_path: Path,
                                           caplog: pytest.LogCaptureFixture) -> None:
     with VideoRecorder(tmp_path / "clip.mp4", 10.0) as recorder:
         for _ in range(3):
-            recorder.write(grey(180, 16, 9000))
+            write(recorder, grey(180, 16, 9000))
     assert (recorder.path, recorder.failed) == (tmp_path / "clip.avi", "")
     assert plays(tmp_path / "clip.avi")
     assert "no mp4 of 9000 x 16 pixels" in caplog.text
@@ -133,7 +138,7 @@ def test_size_no_mp4_can_have_becomes_avi(tmp_path: Path,
 def test_avi_in_place_of_mp4_overwrites_none(tmp_path: Path) -> None:
     (tmp_path / "clip.avi").write_text("from yesterday")
     with VideoRecorder(tmp_path / "clip.mp4", 10.0) as recorder:
-        recorder.write(grey(180, 16, 9000))
+        write(recorder, grey(180, 16, 9000))
     assert recorder.path == tmp_path / "clip-2.avi"
     assert (tmp_path / "clip.avi").read_text() == "from yesterday"
 
@@ -153,8 +158,8 @@ def test_second_recording_overwrites_nothing(tmp_path: Path, tiny_card: ModelCar
 
 def test_size_no_video_can_have_is_said(tmp_path: Path) -> None:
     with VideoRecorder(tmp_path / "clip.mp4", 10.0) as recorder:
-        recorder.write(grey(180, 16, 70000))
-        recorder.write(grey(180))
+        write(recorder, grey(180, 16, 70000))
+        write(recorder, grey(180))
     assert "no encoder takes 70000 x 16" in recorder.failed
 
 
@@ -176,10 +181,10 @@ def test_path_that_cannot_be_written(tmp_path: Path, name: str, message: str) ->
 
 def test_folder_that_disappears(tmp_path: Path) -> None:
     with VideoRecorder(tmp_path / "there" / "clip.avi", 10.0) as recorder:
-        recorder.write(grey(100))
+        write(recorder, grey(100))
         shutil.rmtree(tmp_path / "there")
         for _ in range(30):
-            recorder.write(grey(100))
+            write(recorder, grey(100))
         assert "there" in recorder.failed
 
 
@@ -190,7 +195,7 @@ def test_still_picture_is_not_taken_for_a_full_disk(tmp_path: Path, name: str,
     """The smallest pictures there are, black ones, take more than we count them for."""
     with VideoRecorder(tmp_path / name, 30.0) as recorder:
         for _ in range(61):
-            recorder.write(grey(0, *shape))
+            write(recorder, grey(0, *shape))
     assert recorder.failed == ""
     least = LEAST_BYTES[CODECS[recorder.path.suffix]] * shape[0] * shape[1]
     assert recorder.path.stat().st_size > 61 * least
@@ -201,7 +206,7 @@ def test_file_grows_in_blocks_smaller_than_we_allow(tmp_path: Path, name: str) -
     sizes = {0}
     with VideoRecorder(tmp_path / name, 30.0) as recorder:
         while len(sizes) < 5:
-            recorder.write(noise(120, 160))
+            write(recorder, noise(120, 160))
             sizes.add(recorder.path.stat().st_size)
     assert np.diff(sorted(sizes)).max() < HELD_BYTES
 
@@ -225,7 +230,7 @@ def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]
 def test_recording_stops_before_the_disk_is_full(small_disk: Path, name: str) -> None:
     with VideoRecorder(small_disk / name, 10.0) as recorder:
         for _ in range(400):
-            recorder.write(noise())
+            write(recorder, noise())
             if recorder.failed:
                 break
     assert "MB free" in recorder.failed
@@ -240,9 +245,9 @@ def test_full_disk(small_disk: Path, name: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(recording, "FREE_BYTES", 0)  # as where a quota hides the free space
     with VideoRecorder(small_disk / name, 10.0) as recorder:
         for _ in range(60):
-            recorder.write(noise())
+            write(recorder, noise())
         for _ in range(250):
-            recorder.write(grey(0, 480, 640))
+            write(recorder, grey(0, 480, 640))
     # Still pictures show a full disk late: in an mp4 not before the end of these.
     late = "is damaged" if name == "clip.mp4" else "does not grow any more"
     assert late in recorder.failed
@@ -256,7 +261,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
 picture = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
 with VideoRecorder(sys.argv[1], 30.0) as recorder:
     for frame in range(300):
-        recorder.write(picture if frame < 10 else 0 * picture)
+        recorder.write(picture if frame < 10 else 0 * picture, frame / 30)
 print(recorder.failed)
 """
 

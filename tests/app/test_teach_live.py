@@ -15,7 +15,6 @@ from seeding import seed_weights
 
 from app import command, teach_process
 from app.loop import Demo, new_stream
-from app.personal import PERSONAL
 from app.settings import Settings
 from app.sinks import Sinks
 from app.sources import Frame
@@ -25,6 +24,7 @@ from models.build import build_network
 from models.card import ModelCard
 from models.checkpoints import save_model
 from online_tsm.engine import Engine, open_engine
+from online_tsm.recordings import PERSONAL
 
 PATIENCE_S = 60
 BEHIND = 60  # frames that the loop has to have played before the stand-in trainer ends

@@ -14,7 +14,6 @@ import pytest
 from teach_users import clip
 
 from app import teach_process
-from app.personal import PERSONAL
 from app.teach_process import Trainer
 from app.teach_requests import Clip, Delete, Keep, Move, Undo
 from app.teach_worker import Answer, Examined, Failed, Listed, Refused, Worker
@@ -24,7 +23,7 @@ from models.card import ModelCard
 from models.checkpoints import save_model
 from models.network import OnlineNetwork
 from online_tsm.engine import open_engine
-from online_tsm.recordings import read_recordings
+from online_tsm.recordings import PERSONAL, read_recordings
 from online_tsm.stream import Stream
 
 ROOT = Path(__file__).parents[2]

@@ -37,6 +37,11 @@ def test_help_on_a_full_disk_is_a_sentence(command: tuple[str, ...]) -> None:
     assert ended(*command) == (2, FULL)
 
 
+def test_tables_on_a_full_disk_are_a_sentence() -> None:
+    report = "docs/benchmarks/cpu.json"
+    assert ended("-m", "online_tsm.benchmark_page", report) == (2, FULL)
+
+
 @pytest.mark.parametrize("unbuffered", [False, True])
 def test_lines_on_a_full_disk_are_a_sentence(unbuffered: bool) -> None:
     script = SCRIPT.format("def main(): print('a line'); return 0")

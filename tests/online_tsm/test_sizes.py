@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
+
 import pytest
 from tiny_streams import pictures
 
 from online_tsm.anchors import REFERENCE
 from online_tsm.measuring import Plan
 from online_tsm.preprocess import kept_box
-from online_tsm.sizes import at_size, measure_sizes
+from online_tsm.sizes import at_size, measure_sizes, size_of
+
+
+def test_a_size_is_two_numbers_in_the_order_of_its_flag():
+    assert size_of("96x128") == (96, 128)
+    for wrong in ("96", "96x", "0x128", "96 by 128"):
+        with pytest.raises(argparse.ArgumentTypeError, match="two whole numbers with an x"):
+            size_of(wrong)
 
 
 def test_a_size_keeps_what_is_seen():

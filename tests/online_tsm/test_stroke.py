@@ -42,17 +42,6 @@ def test_energy_is_one_at_its_peak_and_low_at_rest() -> None:
     assert stroke.energy[times < 0.7].max() < 0.05
 
 
-def test_features_that_change_where_the_pixels_do_not_move_the_stroke() -> None:
-    images, times = film()
-
-    def features(_: object, clock: object) -> np.ndarray:
-        return np.where((times > 2.0) & (times < 2.5), 1.0, 0.0)[:, None].astype(np.float32)
-
-    stroke = find_stroke(images, times, features)
-    assert stroke.start == pytest.approx(2.0, abs=0.2)
-    assert stroke.end == pytest.approx(2.5, abs=0.2)
-
-
 def test_a_still_clip_still_has_a_stroke_inside_it() -> None:
     images, times = film(away=(99.0, 99.5))
     stroke = find_stroke(images, times)

@@ -15,8 +15,10 @@ import pytest
 from online_tsm.recordings import save_recording
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ["models.convert", *(f"online_tsm.{name}" for name in (
-    "benchmark", "export", "quantize", "selftest")), *(f"training.{name}" for name in (
+COMMANDS = [
+    "models.convert", *(f"online_tsm.{name}" for name in (
+        "benchmark", "benchmark_page", "export", "quantize", "selftest")),
+    *(f"training.{name}" for name in (
         "accuracy", "evaluate", "evaluate_teaching", "meter", "model_card", "replay", "synthesize",
         "teach", "thresholds", "train"))]
 

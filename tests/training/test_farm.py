@@ -3,9 +3,12 @@
 import dataclasses
 import signal
 
+import cv2
 import numpy as np
 import pytest
 
+from training.data import read_shards
+from training.events_file import DataError
 from training.made_by import commands
 from training.synthesis import farm
 from training.synthesis.assets import SynthesisError
@@ -14,7 +17,7 @@ from training.synthesis.clip import Clip, Event
 from training.synthesis.farm import SET_FILE, Order, claim, performers
 from training.synthesis.language import GESTURES_FOLDER, load_gestures
 from training.synthesis.plan import CLIPS_A_PERSON, CLIPS_A_SHARD, shard_jobs
-from training.synthesis.shards import read_shard, shard_path, write_shard
+from training.synthesis.shards import shard_path, write_shard
 
 
 def test_a_folder_holds_one_set_and_a_longer_one_goes_on_with_it(tmp_path):
@@ -76,26 +79,40 @@ def test_a_worker_leaves_ctrl_c_to_the_first_process(monkeypatch):
         signal.signal(signal.SIGINT, before)
 
 
+def packed(levels, form):
+    """Grey pictures [24, 32, 3] of these levels as a clip holds them: encoded."""
+    return [cv2.imencode(form, np.full((24, 32, 3), level, np.uint8))[1].tobytes()
+            for level in levels]
+
+
 def test_a_shard_comes_back_as_it_was_written(tmp_path):
-    event = Event("Thumb Up", "twice", True, "L", 0.1, 1.9, (0.5, 0.9), 0.7, (("hold", 0.5, 0.9),))
+    event = Event("Thumb Up", "twice", True, "L", 0.1, 1.9, (0.5, 0.9), 0.7,
+                  (("stroke", 0.5, 0.9), ("hold", 0.9, 1.4)))
     quiet = Event("No gesture", "still", False, "R", 0.0, 1.0, None, None, ())
+    levels, masks = [[30, 90], [200]], [[0, 255], [255]]
     clips = [
-        Clip([b"one", b"two"], [b"m1", b"m2"], np.float32([0.0, 0.1]), (event,), "train001", 7),
-        Clip([b"three"], [b"m3"], np.float32([0.5]), (quiet, event), "train002", 1 << 60),
+        Clip(packed(levels[0], ".jpg"), packed(masks[0], ".png"), np.float32([0.0, 0.1]),
+             (event,), "train001", 7),
+        Clip(packed(levels[1], ".jpg"), packed(masks[1], ".png"), np.float32([0.5]),
+             (quiet, event), "train002", 1 << 60),
     ]
     path = shard_path(tmp_path, 3)
     write_shard(path, clips)
-    back = read_shard(path)
-    for before, after in zip(clips, back, strict=True):
-        assert after.frames == before.frames
-        assert after.masks == before.masks
+    for number, (before, after) in enumerate(zip(clips, read_shards(tmp_path), strict=True)):
+        numbers = range(len(before.frames))
+        assert [image.mean() for image in after.read(numbers)] == pytest.approx(levels[number],
+                                                                               abs=2)
+        assert [mask.mean() for mask in after.read_masks(numbers)] == masks[number]
         assert np.allclose(after.times, before.times)
-        assert (after.events, after.person, after.seed) == (
-            before.events,
-            before.person,
-            before.seed,
-        )
-    for broken in (b"broken", b"", path.read_bytes()[:300]):
+        assert after.person == before.person
+        for told, found in zip(before.events, after.events, strict=True):
+            assert (found.label, found.style, found.held_out_style) == (
+                told.label, told.style, told.held_out_style)
+            assert (found.start, found.end, found.stroke, found.happened) == (
+                told.start, told.end, told.stroke, told.happened)
+            assert found.held == (1.4 if told.stroke else None)
+    whole = path.read_bytes()
+    for broken in (b"broken", b"", whole[:300]):
         path.write_bytes(broken)
-        with pytest.raises(SynthesisError, match="cannot be read"):
-            read_shard(path)
+        with pytest.raises(DataError, match="no whole shard"):
+            read_shards(tmp_path)

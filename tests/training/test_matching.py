@@ -25,7 +25,7 @@ def found(label: str, time: float) -> Event:
 def test_each_event_is_used_once_and_within_its_time() -> None:
     happened = [truth("a", 1, 2), truth("a", 5, 6), truth("b", 8, 9)]
     said = [found("a", 1.8), found("a", 2.5), found("a", 7.5), found("b", 7.9), found("b", 9.9)]
-    matching = match_events(happened, said, tolerance_s=1.0)
+    matching = match_events(happened, said)
     assert [(t.start, e.time) for t, e in matching.pairs] == [(1, 1.8), (8, 9.9)]
     assert [t.start for t in matching.missed] == [5]
     assert [e.time for e in matching.invented] == [2.5, 7.5, 7.9]
@@ -34,11 +34,11 @@ def test_each_event_is_used_once_and_within_its_time() -> None:
 def test_as_many_pairs_as_possible_even_if_the_nearest_are_parted() -> None:
     """The event at 2.2 is nearest to the first gesture, but only the second one can use it."""
     matching = match_events([truth("a", 1, 2), truth("a", 2.1, 3)],
-                            [found("a", 1.2), found("a", 2.2)], 1.0)
+                            [found("a", 1.2), found("a", 2.2)])
     assert [(t.start, e.time) for t, e in matching.pairs] == [(1, 1.2), (2.1, 2.2)]
     # greedy by time would give the first gesture the first event and leave one over
     matching = match_events([truth("a", 1, 2), truth("a", 1.5, 4)],
-                            [found("a", 1.2), found("a", 2.6)], 1.0)
+                            [found("a", 1.2), found("a", 2.6)])
     assert len(matching.pairs) == 2
 
 
@@ -59,7 +59,7 @@ def test_stream_figures_of_a_worked_example() -> None:
     one = StreamCase((truth("a", 10, 11), truth("b", 20, 21)),
                      (found("a", 11.5), found("a", 30), found("b", 12)), (0, 60))
     two = StreamCase((), (found("a", 5),), (0, 30))
-    figures = stream_figures([one, two], tolerance_s=1.0)
+    figures = stream_figures([one, two])
     values = {name: figure.value for name, figure in figures.items()}
     assert values["precision"] == pytest.approx(1 / 4)
     assert values["recall"] == pytest.approx(1 / 2)

@@ -94,7 +94,7 @@ class Baker:
         garment = read_proxy(proxies / "clothes" / person.clothes)
         cloth = fit(garment, body)
         skin = _without_hidden(body, cloth, garment.hidden)
-        parts = [(0, skin), (1, _without_bones(_pushed_out(cloth), body.bone_names, UNSEEN))]
+        parts = [(0, skin), (1, _without_unseen(_pushed_out(cloth), body.bone_names))]
         if person.hair != "none":
             parts.append((2, fit(read_proxy(proxies / "hair" / person.hair), body, "head")))
         eyes = fit(read_proxy(proxies / "eyes" / "HighPolyEyes"), body, "head")
@@ -175,8 +175,8 @@ def _main_bone(mesh: Mesh, names: tuple[str, ...]) -> NDArray[np.str_]:
     return np.array(names)[mesh.bones[:, 0]]
 
 
-def _without_bones(mesh: Mesh, names: tuple[str, ...], unseen: tuple[str, ...]) -> Mesh:
-    drop = np.array([name.startswith(unseen) for name in _main_bone(mesh, names)])
+def _without_unseen(mesh: Mesh, names: tuple[str, ...]) -> Mesh:
+    drop = np.array([name.startswith(UNSEEN) for name in _main_bone(mesh, names)])
     keep = np.asarray(~drop[mesh.triangles].all(1))
     return _only(mesh, keep)
 
@@ -192,7 +192,7 @@ def _without_hidden(body: Body, cloth: Mesh, hidden: NDArray[np.int64]) -> Mesh:
     bare = np.array([n.startswith(BARE) for n in _main_bone(body.mesh, body.bone_names)])
     covered &= ~bare
     mesh = _only(body.mesh, np.asarray(~covered[body.mesh.triangles].all(1)))
-    return _without_bones(mesh, body.bone_names, UNSEEN)
+    return _without_unseen(mesh, body.bone_names)
 
 
 def _only(mesh: Mesh, keep: NDArray[np.bool_]) -> Mesh:

@@ -82,7 +82,6 @@ class Studio:
         self.renderer = Renderer(*size, device=device)
         self.shown: tuple[Person, tuple[str, str] | None] | None = None
         self.figure: Figure | None = None
-        self.sub_frames = 0  # drawn so far, to measure speed by
 
     def show(self, person: Person, held: tuple[str, str] | None = None) -> Figure:
         """Load a person, with something in a hand (prop, side) or without, unless they are the
@@ -151,7 +150,6 @@ class Studio:
         for start in range(0, len(rows), at_once):  # so that those of tall pictures fit in memory
             part = rows[start : start + at_once]
             drawn = self.renderer.draw_all([still for row in part for still in row])
-            self.sub_frames += len(drawn)
             ends = np.cumsum([len(row) for row in part])
             for pictures in np.split(drawn, ends[:-1]):
                 yield pictures.sum(0, dtype=np.float32) / np.float32(255 * len(pictures))

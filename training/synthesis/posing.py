@@ -69,7 +69,7 @@ def bone_matrices(
     """
     body = np.sum([body_at(p, times) for p in performances], axis=0)
     local = _torso(body, manner, times)
-    root = _root(body, skeleton)
+    root = _root(body)
     tracks = {}
     for side in "RL":
         vectors = _hand_vectors(performances, rest, side, times)
@@ -127,7 +127,7 @@ def _posed_head(skeleton: Skeleton, matrices: Array, name: str) -> Array:
     return np.asarray(matrices[:, i, :, :3] @ skeleton.heads[i] + matrices[:, i, :, 3], np.float32)
 
 
-def _root(body: Array, skeleton: Skeleton) -> Array:
+def _root(body: Array) -> Array:
     out = np.zeros((len(body), 3), np.float32)
     out[:, 0] = body[:, BODY.index("shift")]
     out[:, 2] = body[:, BODY.index("rise")]

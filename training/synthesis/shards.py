@@ -1,17 +1,12 @@
 """Shard files: many clips in one .npz with labels, times and seeds; whole or not there at all."""
 
-import itertools
 import json
-import zipfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from training.synthesis.assets import SynthesisError
-from training.synthesis.clip import Clip, Event
+from training.synthesis.clip import Clip
 
 FORMAT = 1
 
@@ -51,42 +46,3 @@ def write_shard(path: Path, clips: list[Clip]) -> None:
             clips=np.array(json.dumps(about)),
         )
     temporary.replace(path)
-
-
-def read_shard(path: Path) -> list[Clip]:
-    """All clips of one shard file.
-
-    Raises SynthesisError when the file is missing, broken or of another format.
-    """
-    try:
-        with np.load(path) as data:
-            if int(data["format"]) != FORMAT:
-                raise SynthesisError(f"{path} has shard format {data['format']}, not {FORMAT}.")
-            jpeg, offsets, first = data["jpeg"].tobytes(), data["offsets"], data["first"]
-            masks, mask_offsets = data["masks"].tobytes(), data["mask_offsets"]
-            times, about = data["times"], json.loads(str(data["clips"]))
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise SynthesisError(
-            f"The shard {path} cannot be read ({error}). Delete it and render again: only missing "
-            "shards are made."
-        ) from error
-    frames, masks_of = _cut(jpeg, offsets), _cut(masks, mask_offsets)
-    out = []
-    for number, entry in enumerate(about):
-        span = slice(int(first[number]), int(first[number + 1]))
-        events = tuple(_event(e) for e in entry["events"])
-        out.append(
-            Clip(frames[span], masks_of[span], times[span], events, entry["person"], entry["seed"])
-        )
-    return out
-
-
-def _cut(data: bytes, offsets: NDArray[np.int64]) -> list[bytes]:
-    return [data[a:b] for a, b in itertools.pairwise(offsets.tolist())]
-
-
-def _event(entry: dict[str, Any]) -> Event:
-    """JSON has lists where an Event has tuples."""
-    stroke = entry["stroke"]
-    phases = tuple((kind, start, end) for kind, start, end in entry["phases"])
-    return Event(**{**entry, "stroke": tuple(stroke) if stroke else None, "phases": phases})

@@ -16,7 +16,7 @@ from training.synthesis.skeleton import pose, unit
 
 Picture = NDArray[np.uint8]
 SHEET_FRAMES = 10
-CLOSE_UP_PX = 350
+CLOSE_UP_PX, CLOSE_UP_COLUMNS = 350, 8
 CAPTION_PX = 24
 CAPTION = (255, 230, 0)
 
@@ -60,14 +60,15 @@ def save(picture: Picture, path: Path, quality: int = 90) -> None:
     Image.fromarray(picture).save(path, quality=quality)
 
 
-def close_ups(cache: Path, split: str, columns: int = 8, device: int = 0) -> Picture:
+def close_ups(cache: Path, split: str, device: int) -> Picture:
     """Face and both hands of everyone in a split, CLOSE_UP_PX wide each."""
     renderer = Renderer(CLOSE_UP_PX, CLOSE_UP_PX, samples=4, device=device)
     renderer.set_backdrop(np.full((4, 4, 3), 128, np.uint8))
     pictures = [_close_up(renderer, cache, person) for person in people(split)]
-    while len(pictures) % columns:
+    while len(pictures) % CLOSE_UP_COLUMNS:
         pictures.append(np.zeros_like(pictures[0]))
-    rows = [np.hstack(pictures[i : i + columns]) for i in range(0, len(pictures), columns)]
+    rows = [np.hstack(pictures[i : i + CLOSE_UP_COLUMNS])
+            for i in range(0, len(pictures), CLOSE_UP_COLUMNS)]
     return np.vstack(rows)
 
 
