@@ -86,7 +86,7 @@ class MobileNetV2(OnlineNetwork):
     def __init__(self, classes: int, width_multiplier: float = 1.0, shift: Shift | None = None
                  ) -> None:
         shift = shift or Shift()
-        super().__init__(shift)
+        super().__init__(shift, in_place=shift.placement == "block")
         channels = iter(widths(width_multiplier))
         width = next(channels)
         self.features = nn.ModuleList(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from models.card import Shift
-from models.temporal_shift import fold_of, shift_clip, shift_frame
+from models.temporal_shift import fold_of, shift_clip, shift_clip_in_place, shift_frame
 
 ShiftFunction = Callable[[Tensor], Tensor]
 State = tuple[Tensor, ...]
@@ -26,11 +26,14 @@ class ShiftPoint(NamedTuple):
 class OnlineNetwork(nn.Module):
     """A 2D network whose blocks call `shift(x)`; what is injected looks along a clip or into a
     cache. It has one walk through its blocks, `walk`, for both.
+
+    `in_place` says that nothing needs a block's unshifted input (placement "block" only).
     """
 
-    def __init__(self, shift: Shift) -> None:
+    def __init__(self, shift: Shift, in_place: bool = False) -> None:
         super().__init__()
         self.shift = shift
+        self._shift_clip = shift_clip_in_place if in_place else shift_clip
 
     @abstractmethod
     def walk(self, x: Tensor, shift: ShiftFunction, start: int = 0, stop: int | None = None
@@ -49,7 +52,7 @@ class OnlineNetwork(nn.Module):
         n, t = clip.shape[:2]
 
         def shift(x: Tensor) -> Tensor:
-            return shift_clip(x.reshape(n, t, *x.shape[1:]), self.shift).flatten(0, 1)
+            return self._shift_clip(x.reshape(n, t, *x.shape[1:]), self.shift).flatten(0, 1)
 
         y = self.walk(clip.flatten(0, 1), shift, start, stop)
         return y.reshape(n, t, *y.shape[1:])

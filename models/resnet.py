@@ -79,7 +79,8 @@ class ResNet(OnlineNetwork):
 
     def __init__(self, depth: int, classes: int, shift: Shift | None = None) -> None:
         shift = shift or Shift()
-        super().__init__(shift)
+        # Never in place: the ReLU that ends a block needs its output for its gradient.
+        super().__init__(shift, in_place=False)
         bottleneck = depth >= BOTTLENECK_FROM
         self.conv1 = _conv(3, STEM_CHANNELS, 7, 2)
         self.bn1 = nn.BatchNorm2d(STEM_CHANNELS)

@@ -11,7 +11,7 @@ previous frame; with direction "both" the other one comes from the next frame. S
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -53,6 +53,44 @@ def shift_frame(x: Tensor, cached: Tensor, past: slice) -> tuple[Tensor, Tensor]
     kept = x[:, past].clone()
     around = [x[:, : past.start]] if past.start else []
     return torch.cat([*around, cached, x[:, past.stop :]], dim=1), kept
+
+
+def shift_clip_in_place(clip: Tensor, shift: Shift) -> Tensor:
+    """`shift_clip` written into `clip` itself: no second copy of the activations is kept.
+
+    Only for placement "block", where nothing reads the unshifted input afterwards; the shortcut
+    of "blockres" still needs it, so that placement is refused with ValueError. Autograd refuses it
+    too where an earlier operation (a ReLU, say) needs its output for its gradient.
+    """
+    if shift.placement != "block":
+        raise ValueError("the in-place shift needs placement 'block': the shortcut of "
+                         f"{shift.placement!r} still reads the unshifted input")
+    shifted: Tensor = _InPlaceShift.apply(clip, shift)  # type: ignore[no-untyped-call]
+    return shifted
+
+
+class _InPlaceShift(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, clip: Tensor, shift: Shift) -> Tensor:
+        ctx.shift = shift
+        ctx.mark_dirty(clip)
+        _move_in_place(clip, shift, 1)
+        return clip
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        # What moved to the next frame sends its gradient back to the previous one. The incoming
+        # gradient may be shared with other branches, hence the copy.
+        back = grads[0].clone()
+        _move_in_place(back, ctx.shift, -1)
+        return back, None
+
+
+def _move_in_place(clip: Tensor, shift: Shift, sign: int) -> None:
+    first, second, _ = _folds(clip, shift)
+    for fold, by in zip((first, second), _moves(shift), strict=True):
+        if by:
+            fold.copy_(_moved(fold, by * sign, shift.padding))
 
 
 def _folds(clip: Tensor, shift: Shift) -> tuple[Tensor, Tensor, Tensor]:

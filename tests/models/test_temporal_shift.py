@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from models.card import Shift
-from models.temporal_shift import fold_of, shift_clip, shift_frame
+from models.temporal_shift import fold_of, shift_clip, shift_clip_in_place, shift_frame
+
+SHIFTS = [
+    Shift(direction, fold_div, past_fold, padding, "block")
+    for direction in ("past", "both")
+    for fold_div in (2, 4, 8)
+    for past_fold in ("first", "second")
+    for padding in ("zero", "circulant")
+]
 
 
 def numbered_clip(frames: int = 3, channels: int = 8) -> torch.Tensor:
@@ -86,3 +94,37 @@ def test_the_cache_is_a_copy():
 def test_a_fold_of_no_channels_is_refused(channels, shift):
     with pytest.raises(ValueError, match=f"{channels} channels"):
         fold_of(channels, shift)
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_in_place_equals_the_plain_form_with_its_gradient(shift):
+    clip = torch.randn(2, 3, 8, 2, 1, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn_like(clip)
+    plain = shift_clip(clip, shift)
+    spare = clip * 1
+    in_place = shift_clip_in_place(spare, shift)
+    assert torch.equal(in_place, plain)
+    assert in_place.data_ptr() == spare.data_ptr()
+    expected = torch.autograd.grad((plain * weight).sum(), clip)[0]
+    assert torch.equal(torch.autograd.grad((in_place * weight).sum(), clip)[0], expected)
+    assert torch.autograd.gradcheck(lambda x: shift_clip_in_place(x * 1, shift), clip)
+
+
+def test_in_place_leaves_a_shared_gradient_alone():
+    clip = torch.randn(1, 3, 8, 1, 1, requires_grad=True)
+    gradient = torch.randn(1, 3, 8, 1, 1)
+    before = gradient.clone()
+    shift_clip_in_place(clip * 1, Shift(placement="block")).backward(gradient)
+    assert torch.equal(gradient, before)
+
+
+def test_in_place_refuses_the_residual_placement():
+    with pytest.raises(ValueError, match="shortcut"):
+        shift_clip_in_place(numbered_clip(), Shift(placement="blockres"))
+
+
+def test_autograd_refuses_in_place_after_a_relu():
+    x = torch.randn(1, 3, 8, 1, 1, requires_grad=True).relu()
+    shifted = shift_clip_in_place(x, Shift(placement="block"))
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        shifted.sum().backward()
