@@ -7,6 +7,10 @@ import numpy as np
 import pytest
 import yaml
 
+from app.guide import guide_path
+from models.checkpoints import DEFAULT_MODEL, load_model
+from training.answers import clip_answers
+from training.data import read_class_folders
 from training.synthesis import guide, sample
 from training.synthesis.cast import people
 from training.synthesis.guide import CLEAREST, Middle, guide_style
@@ -65,3 +69,23 @@ def test_the_sample_lists_what_happens_and_needs_ffmpeg(monkeypatch, tmp_path):
     assert [event["label"] for event in listed] == list(sample.GESTURES)
     monkeypatch.setenv("PATH", "")
     assert main(["sample", "--out", str(tmp_path / "s.mp4")]) == 2
+
+
+def test_the_shipped_model_knows_what_the_guide_shows(tmp_path):
+    """People do as they see there; the picture's ends are held still, as in a stream."""
+    network, card = load_model(DEFAULT_MODEL)
+    for label in card.labels:
+        found, moving = cv2.imreadanimation(str(guide_path(label)))
+        assert found
+        frames = [frame[..., :3] for frame in moving.frames]
+        folder = tmp_path / label
+        folder.mkdir()
+        size = frames[0].shape[1::-1]
+        video = cv2.VideoWriter(str(folder / "1.avi"), cv2.VideoWriter.fourcc(*"MJPG"),
+                                guide.RATE_FPS, size)
+        for frame in [frames[0]] * 8 + frames + [frames[-1]] * 6:
+            video.write(frame)
+        video.release()
+    answers = clip_answers(read_class_folders(tmp_path), network.eval(), card, "peak")
+    assert len(answers) == len(card.labels)
+    assert [a.label for a in answers if a.ranking[0] != a.label] == []

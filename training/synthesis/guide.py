@@ -22,13 +22,27 @@ FINGERTIPS_M = 0.05  # beyond what a webcam's picture is sure to hold of a hand
 LEAD_S, TRAIL_S = 0.1, 0.15
 QUALITY = 50  # of WebP
 SEED = 3  # blinking and breathing
-# Where another style than the one performed most is easier to read in a small picture.
+# Where another style than the one performed most is easier to read in a small picture, or better
+# known to the shipped model: who looks here, performs what is shown.
 CLEAREST = {
     "Doing other things": "adjusting the hair",
     "Drumming Fingers": "fingers up",
-    "Rolling Hand Backward": "both hands about each other",
-    "Rolling Hand Forward": "both hands about each other",
+    "Pulling Hand In": "palm to oneself",
+    "Pulling Two Fingers In": "palm to oneself",
+    "Pushing Hand Away": "slowly",
+    "Pushing Two Fingers Away": "slowly",
+    "Rolling Hand Backward": "one hand",
+    "Rolling Hand Forward": "one hand",
     "Shaking Hand": "wave from the elbow",
+    "Sliding Two Fingers Left": "fingers up",
+    "Sliding Two Fingers Right": "fingers up",
+    "Stop Sign": "raised and held",
+    "Swiping Down": "near and low",
+    "Swiping Up": "palm up",
+    "Turning Hand Clockwise": "wrist and forearm",
+    "Turning Hand Counterclockwise": "wrist and forearm",
+    "Zooming In With Full Hand": "fist, slowly",
+    "Zooming Out With Full Hand": "fist, slowly",
 }
 SHEET_COLUMNS, SHEET_PX, CAPTION_PX = 3, (104, 78), 18  # of the picture with all gestures
 MOMENTS = (0.05, 0.4, 0.95)  # of the stroke, side by side
