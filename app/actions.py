@@ -109,12 +109,12 @@ class Actions:
     def _perform(self, action: Action, event: Event) -> None:
         if action.kind == "print":
             print(*action.words, file=sys.stderr, flush=True)
-        elif self._keys is not None and action.kind == "key":
-            self._keys.press(action.words)
         elif action.kind == "run":
             _run(action)
-        else:
+        elif action.kind == "post":
             _post(action, event)
+        elif self._keys is not None:  # always: `change` has opened them
+            self._keys.press(action.words)
 
 
 def describe(action: Action) -> str:
