@@ -50,7 +50,8 @@ def test_a_set_knows_its_gestures_however_their_folder_is_spelt(tmp_path):
     claim(tmp_path, Order(str(tmp_path), 4, 1, "train", str(folder), str(tmp_path), 0))
     claim(tmp_path, Order(str(tmp_path), 4, 1, "train", str(spelt), str(tmp_path), 0))
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(f"{{out: o, train: [{{path: {tmp_path}}}], held_out: [{{kind: table}}]}}")
+    recipe.write_text(f"{{out: o, train: [{{path: {tmp_path}}}], "
+                      "held_out: [{kind: table, path: t}]}")
     assert "--gestures training/gestures_auxiliary" in commands(recipe)[1]
     with pytest.raises(SynthesisError, match="another gestures"):
         claim(tmp_path, Order(str(tmp_path), 4, 1, "train", str(GESTURES_FOLDER), "", 0))
