@@ -109,7 +109,7 @@ def _share_of(above: NDArray[np.float64], below: NDArray[np.float64], people: Se
     """A ratio of sums, from the parts that say something of it: where nothing was found, nothing
     speaks for a precision, nor against it."""
     told = np.flatnonzero(below)
-    return share(np.stack([above, below], 1)[told], ratio, [people[i] for i in told])
+    return share(np.stack([above, below], 1)[told], ratio, [people[i] for i in told.tolist()])
 
 
 def class_counts(cases: Sequence[StreamCase]) -> dict[str, tuple[int, int, int]]:
