@@ -37,6 +37,7 @@ from training.answers import clip_answers
 from training.data import Clip, kind_of, open_clips
 from training.evaluate import USER_ERRORS, check_labels, sample
 from training.scoring import clip_figures
+from training.targets import check_file
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows")
     args = parser.parse_args(argv)
     try:
+        if args.json:
+            check_file(args.json, "--json")
+            args.json.parent.mkdir(parents=True, exist_ok=True)
         path = resolve(args.model)
         clips = sample(open_clips(kind_of(args.clips, shards=True), args.clips), args.most)
         check_labels(clips, read_card(path))

@@ -119,10 +119,15 @@ def read_answers(table: Path, clips: Sequence[Clip]) -> list[Answer]:
     """Another recogniser's answers to the same clips, to compare with.
 
     CSV with the columns file, first, second, third; `file` as in the clips' own table, of which
-    the last part counts. Raises DataError.
+    the last part counts. Raises DataError, also where two rows have the same one: files of two
+    folders, or two events of a recording.
     """
-    said = {Path(row["file"]).name: (row["first"], row["second"], row["third"])
-            for row in rows_of(table, ("file", "first", "second", "third"))}
+    said: dict[str, tuple[str, str, str]] = {}
+    for row in rows_of(table, ("file", "first", "second", "third")):
+        name, told = Path(row["file"] or "").name, (row["first"], row["second"], row["third"])
+        if said.setdefault(name, told) != told:
+            raise DataError(f"{table} has several answers to {name}, and does not say which of "
+                            "them is for which clip; give every clip a name of its own")
     missing = [clip.name for clip in clips if clip.name not in said]
     if missing:
         raise DataError(f"{table} has no answer to {missing[0]}")
@@ -132,7 +137,7 @@ def read_answers(table: Path, clips: Sequence[Clip]) -> list[Answer]:
 
 def write_answers(path: Path, answers: Sequence[Answer]) -> None:
     """The first three labels of each clip, beside the true one."""
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("file", "label", "first", "second", "third"))
         writer.writerows((answer.name, answer.label, *answer.ranking[:3]) for answer in answers)

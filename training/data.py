@@ -28,6 +28,8 @@ SHARD_FORMAT = 1
 SHARDS = "shard-*.npz"
 JESTER_RATE = 12.0  # frames a second
 VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".gif")
+OVERHANG_S = 1.0  # so much later than the last frame an event may end: times are rounded
+PROMISED = 5  # frames that a header may promise, and that are not there
 STROKE = (0.35, 0.8)  # where the stroke lies in a clip that only has one label, as a share of it
 
 
@@ -232,6 +234,8 @@ def read_table(table: Path) -> list[Clip]:
     rows = rows_of(table, ("file", "label"))
     clips: dict[Path, list[dict[str, str]]] = {}
     for row in rows:
+        if not row["file"] or not row["label"]:
+            raise DataError(f"{table}: a row needs a file and a label; got {dict(row)}")
         clips.setdefault(table.parent / row["file"], []).append(row)
     return [_table_clip(path, of, table) for path, of in clips.items()]
 
@@ -254,8 +258,14 @@ def _labelled_video(path: Path, label: str, person: str = "") -> Clip:
 
 
 def recording(path: Path, events: tuple[LabelledEvent, ...], person: str = "") -> Clip:
-    """A long video and the events in it. Raises DataError."""
-    return Clip(path.name, video_times(path), events, partial(_read_video, path), person)
+    """A long video and the events in it. Raises DataError, also for an event that lies behind the
+    video's end: whoever counts frames would be judged by its last picture."""
+    times = video_times(path)
+    for event in events:
+        if event.end > times[-1] + OVERHANG_S:
+            raise DataError(f"{path} ends at {times[-1]:.1f} s, but {event.label!r} is said to "
+                            f"last from {event.start:g} to {event.end:g} s; are these frames?")
+    return Clip(path.name, times, events, partial(_read_video, path), person)
 
 
 def whole_clip_event(label: str, times: NDArray[np.float64]) -> LabelledEvent:
@@ -276,23 +286,29 @@ def video_times(path: Path) -> NDArray[np.float64]:
 
 
 def _read_video(path: Path, numbers: Sequence[int]) -> list[Image]:
-    """Frames by number. A header may promise a frame or two more than there are: the last one
-    that can be read stands in for them."""
-    video, wanted = _opened(path), set(numbers)
-    first, last = min(wanted), max(wanted)
-    if first:
-        video.set(cv2.CAP_PROP_POS_FRAMES, first)
-    images: dict[int, Image] = {}
-    image = None
-    for number in range(first, last + 1):
+    """Frames by number. A header may promise a few more than there are: the last one that can be
+    read stands in for them."""
+    first, wanted = min(numbers), set(numbers)
+    images = _played(path, first, wanted) or _played(path, max(0, first - PROMISED), wanted)
+    if not images:
+        raise DataError(f"{path}: frame {first} cannot be read")
+    return [images[number] for number in numbers]
+
+
+def _played(path: Path, start: int, wanted: set[int]) -> dict[int, Image]:
+    """The wanted frames, played from number `start` on; none where that one is not there."""
+    video, images, image = _opened(path), dict[int, Image](), None
+    if start:
+        video.set(cv2.CAP_PROP_POS_FRAMES, start)
+    for number in range(start, max(wanted) + 1):
         ok, now = video.read()
         image = now if ok else image
         if image is None:
-            raise DataError(f"{path}: frame {number} cannot be read")
+            break
         if number in wanted:
             images[number] = np.asarray(image, np.uint8)
     video.release()
-    return [images[number] for number in numbers]
+    return images
 
 
 def _opened(path: Path) -> Any:

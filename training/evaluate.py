@@ -84,7 +84,7 @@ class Report:
     def write(self) -> None:
         self.out.mkdir(parents=True, exist_ok=True)
         text = "\n".join(self.lines).strip() + "\n"
-        (self.out / "evaluation.txt").write_text(text)
+        (self.out / "evaluation.txt").write_text(text, encoding="utf-8")
         (self.out / "evaluation.json").write_text(json.dumps(self.values, indent=1))
 
 
@@ -204,7 +204,9 @@ def check_labels(clips: Sequence[Clip], card: ModelCard) -> None:
 
 
 def sample(clips: list[Clip], most: int | None) -> list[Clip]:
-    """At most so many, always the same ones."""
+    """At most so many, always the same ones. Raises DataError for less than one."""
+    if most is not None and most < 1:
+        raise DataError(f"--most is {most}; it must be at least 1")
     if most is None or len(clips) <= most:
         return clips
     return [clips[i] for i in sorted(np.random.default_rng(0).permutation(len(clips))[:most])]

@@ -58,7 +58,7 @@ def score_user(folder: Path, network: OnlineNetwork, card: ModelCard, replay: Re
     scores = []
     for amount in amounts:
         if max(lesson.turn for lesson in teach if not lesson.background) + 1 < amount:
-            break
+            continue
         chosen = [lesson for lesson in teach if lesson.background
                   or (lesson.turn < amount and (lesson.label not in card.labels
                                                 or lesson.label in wrong))]
@@ -148,11 +148,17 @@ def score(args: argparse.Namespace) -> list[str]:
     if not folders:
         raise DataError(f"{args.users} holds no rendered users; make some with the command "
                         "`render`")
+    if min(args.amounts) < 1:
+        raise DataError(f"--amounts has {min(args.amounts)}; nothing is taught without a recording")
     torch.set_num_threads(1)
     scores: list[Score] = []
+    lines: list[str] = []
     for folder in tqdm(folders, unit="user"):
         scores += score_user(folder, network, card, replay, amounts=args.amounts, seed=args.seed)
-        lines = write_scores(args.out, scores, card.name)
+        lines = write_scores(args.out, scores, card.name) if scores else []
+    if not lines:
+        raise DataError(f"no user in {args.users} has {min(args.amounts)} recordings of a gesture; "
+                        "give smaller --amounts")
     return lines
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,11 +48,13 @@ def read_event_list(path: Path) -> list[LabelledEvent]:
     """The events of one video, in the order of their starts.
 
     CSV with the columns label, start, end and perhaps happened (s), or YAML: a list of mappings
-    with the same keys. Raises DataError.
+    with the same keys, by itself or under `events`. Raises DataError.
     """
     if path.suffix.lower() == ".csv":
         return read_events(rows_of(path, ("label", "start", "end")), path)
     said = parse_yaml(text_of(path), str(path), DataError)
+    if isinstance(said, dict):
+        said = said.get("events")
     if not isinstance(said, list) or not all(isinstance(row, dict) for row in said):
         raise DataError(f"{path} must be a list of events, each with label, start and end")
     return read_events(said, path)
@@ -106,6 +109,9 @@ def seconds(value: Any, key: str, path: Path) -> float | None:
     if value is None or value == "":
         return None
     try:
-        return float(value)
+        number = float(value)
+        if math.isfinite(number):
+            return number
+        raise ValueError
     except (TypeError, ValueError):
         raise DataError(f"{path}: {key} is {value!r}; it must be a number of seconds") from None

@@ -47,7 +47,8 @@ def commands(recipe: Path) -> list[str]:
 
 def shown(recipe: Path) -> str:
     """The recipe's text with its folders by their last names."""
-    return re.sub(r"(?<![\w.])(?:/[\w.-]+)+/([\w.-]+)", r"\1", recipe.read_text()).strip()
+    text = recipe.read_text(encoding="utf-8")
+    return re.sub(r"(?<![\w.])(?:/[\w.-]+)+/([\w.-]+)", r"\1", text).strip()
 
 
 def _rendered(source: SourceOptions) -> str:

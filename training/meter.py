@@ -36,7 +36,8 @@ from training.events_file import DataError, LabelledEvent
 from training.scoring import Answer, by_class, clip_figures
 from training.targets import check_folder
 
-FRAMES, SIDE, SPAN_S = 16, 112, 16 / 6
+FRAMES, SIDE = 16, 112
+SPAN_S = (FRAMES - 1) / 6  # from the first to the last
 MEAN = np.array([114.7748, 107.7354, 99.4750], np.float32)  # of the channels, red first
 STROKE_SHARE = 0.6  # the window's middle lies so far from the event's towards the stroke's
 SHEET_ROWS, SHEET_FRAMES, SHEET_PX = 8, 14, (132, 99)

@@ -87,7 +87,8 @@ def _streams(measured: Sequence[Measured]) -> str:
             for m in measured if "precision" in m.figures]
     return "" if not rows else (
         "## As a stream\n\nEvents are matched one to one in time. The reaction time counts from "
-        "the moment at which the gesture has happened.\n\n") + _table(
+        "the moment at which the gesture has happened, or from its end where nobody wrote that "
+        "down: it may be negative then.\n\n") + _table(
         ("", "streams", "minutes", "precision", "recall", "F1", "Levenshtein accuracy",
          "reaction, median", "reaction, 90 %", "false a minute of background"), rows)
 

@@ -74,7 +74,8 @@ class Log:
         write_atomically(path, text.getvalue().encode())  # the rows so far outlive a kill
 
     def add(self, **values: float) -> None:
-        row = {name: f"{values[name]:.6g}" for name in self.columns}
+        row = {name: str(value) if isinstance(value := values[name], int) else f"{value:.6g}"
+               for name in self.columns}
         self.rows.append(row)
         with self.path.open("a", newline="") as file:
             csv.DictWriter(file, self.columns).writerow(row)

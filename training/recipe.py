@@ -26,8 +26,8 @@ class RecipeError(ValueError):
 class SourceOptions:
     """One source of clips. Paths count from the folder where the command is run."""
 
+    path: str
     kind: Kind = "shards"
-    path: str = ""
     table: str | None = None  # the CSV of the kind "jester"
 
 
@@ -152,6 +152,10 @@ def card_of(recipe: Recipe) -> ModelCard:
         raise RecipeError(f"recipe: {error}") from error
     if not card.background:
         raise RecipeError("recipe: card: background must name at least one label, for idle time")
+    if "labels" in recipe.card and "mirrored_pairs" not in recipe.card and recipe.augment.mirror:
+        raise RecipeError("recipe: card: mirrored_pairs is missing; with labels of your own, name "
+                          "the pairs that a mirror swaps, such as [[Wave Left, Wave Right]], or [] "
+                          "if there are none: training shows clips both ways")
     both = set(card.labels) & set(recipe.auxiliary)
     if both or len(set(recipe.auxiliary)) < len(recipe.auxiliary):
         named = sorted(both) or [n for n in recipe.auxiliary if recipe.auxiliary.count(n) > 1]

@@ -36,6 +36,7 @@ from training.augment import AugmentOptions, augment, normalised
 from training.data import Clip, read_shards
 from training.events_file import DataError
 from training.sequences import SequenceOptions, frame_numbers, targets
+from training.targets import check_file
 from training.teach_views import Body
 from training.validation import event_times
 
@@ -162,11 +163,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING)
     try:
         model = resolve(args.model)
+        out = args.out or replay_path(model)
+        check_file(out)
         clips = read_shards(args.shards)
         if not clips:
             raise DataError(f"{args.shards} holds no shards")
         data = make_replay(model, clips, args.most_bytes, args.seed)
-        out = args.out or replay_path(model)
         write_atomically(out, data)
     except (DataError, CheckpointError, CardError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -77,7 +77,8 @@ def stream_figures(cases: Sequence[StreamCase]) -> dict[str, Figure]:
     people = [case.person for case in cases]
     by_part = people
     if len(cases) == 1:
-        counts, by_part = np.repeat(np.eye(3), counts[0].astype(int), axis=0), []
+        counts = np.repeat(np.eye(3), counts[0].astype(int), axis=0)
+        by_part = [""] * len(counts)
     right, invented, missed = counts.T if len(counts) else np.zeros((3, 0))
     reactions = np.array([event.time - truth.done for m in matchings for truth, event in m.pairs])
     reacting = [case.person for case, m in zip(cases, matchings, strict=True) for _ in m.pairs]
@@ -90,9 +91,9 @@ def stream_figures(cases: Sequence[StreamCase]) -> dict[str, Figure]:
         [event.label for event in sorted(case.found, key=lambda e: e.time)]) for case in busy]
     minutes = np.array(idle) / 60
     return {
-        "precision": share(np.stack([right, right + invented], 1), ratio, by_part),
-        "recall": share(np.stack([right, right + missed], 1), ratio, by_part),
-        "F1": share(np.stack([2 * right, 2 * right + invented + missed], 1), ratio, by_part),
+        "precision": _share_of(right, right + invented, by_part),
+        "recall": _share_of(right, right + missed, by_part),
+        "F1": _share_of(2 * right, 2 * right + invented + missed, by_part),
         "Levenshtein accuracy": share(np.array(order), mean, [case.person for case in busy]),
         "reaction time, median": bootstrap(reactions, _median, reacting),
         "reaction time, p90": bootstrap(reactions, _p90, reacting),
@@ -101,6 +102,14 @@ def stream_figures(cases: Sequence[StreamCase]) -> dict[str, Figure]:
                       [case.duration_s / 60 for case in cases]], 1), people),
         "false events a minute of background": rate(np.stack([false, minutes], 1), people),
     }
+
+
+def _share_of(above: NDArray[np.float64], below: NDArray[np.float64], people: Sequence[str]
+              ) -> Figure:
+    """A ratio of sums, from the parts that say something of it: where nothing was found, nothing
+    speaks for a precision, nor against it."""
+    told = np.flatnonzero(below)
+    return share(np.stack([above, below], 1)[told], ratio, [people[i] for i in told.tolist()])
 
 
 def class_counts(cases: Sequence[StreamCase]) -> dict[str, tuple[int, int, int]]:

@@ -31,7 +31,7 @@ class SequenceOptions:
     jitter: float = 0.25  # of the step between frames, either way
     before_share: float = 0.1  # windows that end before the stroke
     stroke_share: float = 0.15  # windows that end within the stroke
-    after_share: float = 0.15  # windows that begin after the gesture was held
+    after_share: float = 0.15  # windows that end well after the gesture, some of them begin there
     join_share: float = 0.1  # windows that cut to another clip
     background_weight: float = 0.5  # of frames before and long after a gesture
     linger_s: float = 0.25  # the class is asked for so long after the gesture was held

@@ -119,6 +119,7 @@ def _count(text: str) -> int:
 
 def _check(flags: argparse.Namespace, cache: Path) -> None:
     gestures = load_gestures(flags.gestures)
+    resting_poses(flags.gestures)
     for gesture in gestures.values():
         held = sum(style.held_out for style in gesture.styles)
         print(f"{gesture.label}: {len(gesture.styles)} styles, {held} held out")
@@ -134,7 +135,7 @@ def _preview(flags: argparse.Namespace, cache: Path) -> None:
         raise SynthesisError(f"--person {flags.person}: the cast has people 0 to {len(cast) - 1}.")
     person = cast[flags.person]
     ensure_baked(cache, (person,))
-    studio = Studio(cache, resting_poses(), flags.device, PREVIEW_SIZE)
+    studio = Studio(cache, resting_poses(flags.file.parent), flags.device, PREVIEW_SIZE)
     rng = np.random.default_rng(flags.seed)
     clips = [
         studio.clip(person, [(gesture, style, "R")], int(rng.integers(1 << 62)), PREVIEW_FPS)

@@ -31,6 +31,7 @@ from training.events_file import DataError
 from training.scoring import StreamCase, as_json, class_counts, f1, stream_figures
 from training.streams import Recording, detected, record, replay, smoothed
 from training.synthesis.cast import SPLITS
+from training.targets import check_file
 
 GRID = tuple(step / 20 for step in range(7, 20))  # thresholds tried: 0.35 to 0.95
 FEWEST = 5  # events of a class, or its threshold is left as it is
@@ -148,6 +149,7 @@ def check_held_out(clips: Sequence[Clip], shards: Path) -> None:
 
 def fit(model: str, shards: Path, out: Path, most: int | None) -> list[str]:
     """Fits, judges and writes; the lines of a report. Raises evaluate.USER_ERRORS."""
+    check_file(out, suffix=".safetensors")
     network, card = load_model(model)
     card = card.replace(smoothing={"thresholds": {}, "disabled": []})
     engine = open_engine(model)

@@ -90,9 +90,8 @@ class Trainer:
             self._take_up(state)
         wide = self.card.replace(labels=(*self.card.labels, *recipe.auxiliary))
         self.samples = Samples(train, wide, recipe.sequence, recipe.augment, recipe.seed)
-        cases = make_cases(held_out, self.card, recipe.sequence, recipe.run.validation_clips,
-                           recipe.seed)
-        self.cases = cases[self.rank::self.world]
+        self.cases = make_cases(held_out, self.card, recipe.sequence, recipe.run.validation_clips,
+                                recipe.seed, rank=self.rank, world=self.world)
         if self.first:
             self.log = Log(self.out / "log.csv", LOG_COLUMNS, self.step)
             self.validations = Log(self.out / "validation.csv", VALIDATION_COLUMNS, self.step)

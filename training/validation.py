@@ -41,11 +41,12 @@ class Scores:
 
 
 def make_cases(clips: Sequence[Clip], card: ModelCard, options: SequenceOptions, most: int,
-               seed: int) -> list[Case]:
-    """A window for each of `most` events, at the card's rate, ending when the gesture was held."""
+               seed: int, *, rank: int = 0, world: int = 1) -> list[Case]:
+    """A window for each of `most` events, at the card's rate, ending when the gesture was held; of
+    these `rank`'s share, for they lie in memory."""
     found = [(clip, event) for clip in clips for event in clip.events]
     order = np.random.default_rng(seed).permutation(len(found))[:most]
-    chosen = [found[number] for number in order]
+    chosen = [found[number] for number in order[rank::world]]
     return [_case(clip, event, card, options) for clip, event in chosen]
 
 

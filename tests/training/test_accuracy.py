@@ -19,6 +19,7 @@ from online_tsm.engine_torch import TorchEngine
 from online_tsm.export import export_network
 from online_tsm.preprocess import Preprocessor
 from online_tsm.stream import Stream
+from training import accuracy
 from training.accuracy import _Stepped, main
 from training.answers import clip_answers
 from training.data import read_shards
@@ -75,6 +76,16 @@ def test_what_is_shown_is_what_a_stream_shows(tiny_network: OnlineNetwork, toy_c
 def test_the_benchmark_has_it_done_by_another_process(model: Path, shards: Path) -> None:
     found = fresh.accuracy(shards, ["--model", str(model), "--most", "2"])
     assert (found["model"], found["clips"]) == ("toy", 2)
+
+
+def test_a_file_that_cannot_be_written_is_told_before_the_work(
+        model: Path, shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accuracy, "judged", lambda *_: pytest.fail("worked before"))
+    (tmp_path / "file").write_text("")
+    assert main([str(shards / "heldout"), "--model", str(model), "--json",
+                 str(tmp_path / "file" / "a.json")]) == 2
+    assert f"--json is {tmp_path / 'file' / 'a.json'}, but" in capsys.readouterr().err
 
 
 def test_what_holds_no_clips_is_named(model: Path, tmp_path: Path,

@@ -96,11 +96,39 @@ def test_a_header_that_promises_too_many_frames(tmp_path: Path) -> None:
     write_video(tmp_path / "x" / "a.avi")
     (clip,) = read_class_folders(tmp_path)
     assert np.array_equal(*clip.read([9, 12]))
+    assert np.array_equal(clip.read([9])[0], clip.read([12])[0])  # the last part of a long video
+    with pytest.raises(DataError, match="frame 60 cannot be read"):
+        clip.read([60])
+
+
+def test_events_behind_the_end_of_a_video_are_named(tmp_path: Path) -> None:
+    """Such as those counted in frames: 0.3 to 0.8 s are 3 to 8 of these."""
+    write_video(tmp_path / "a.avi")
+    table = tmp_path / "labels.csv"
+    for start, end in (("0.3", "0.8"), ("0", "1.8")):
+        table.write_text(f"file,label,start,end\na.avi,left,{start},{end}\n")
+        assert read_table(table)[0].events[0].end == float(end)
+    table.write_text("file,label,start,end\na.avi,left,0,0.5\na.avi,left,3,8\n")
+    with pytest.raises(DataError, match=r"a\.avi ends at 0\.9 s, but 'left' .* 3 to 8 s"):
+        read_table(table)
+
+
+@pytest.mark.parametrize("row", ["a.avi", "a.avi,", ",left"])
+def test_a_row_without_a_file_or_a_label_is_named(tmp_path: Path, row: str) -> None:
+    write_video(tmp_path / "a.avi")
+    table = tmp_path / "labels.csv"
+    table.write_text(f"file,label\n{row}\n")
+    with pytest.raises(DataError, match=r"labels\.csv: a row needs a file and a label"):
+        read_table(table)
+    table.write_text("label,file\nleft\n")
+    with pytest.raises(DataError, match=r"labels\.csv: a row needs a file and a label"):
+        read_table(table)
 
 
 @pytest.mark.parametrize(("text", "message"), [
     ("label,start\na,1\n", "end"), ("label,start,end\na,2,1\n", "end after"),
-    ("label,start,end\na,one,2\n", "one")])
+    ("label,start,end\na,one,2\n", "one"), ("label,start,end\na,1,nan\n", "nan"),
+    ("label,start,end,happened\na,1,2,inf\n", "inf")])
 def test_bad_event_lists_are_explained(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "events.csv"
     path.write_text(text)
@@ -124,6 +152,11 @@ def test_events_in_yaml(tmp_path: Path) -> None:
     events = read_event_list(path)
     assert [event.label for event in events] == ["a", "b"]
     assert [event.done for event in events] == [1, 2.5]
+    sample = read_event_list(Path(__file__).parents[2] / "app" / "sample.yaml")
+    assert [event.label for event in sample][:2] == ["Swiping Left", "Swiping Right"]
+    path.write_text("events: {a: 1}")
+    with pytest.raises(DataError, match="must be a list of events"):
+        read_event_list(path)
 
 
 def test_an_empty_source_is_an_error(tmp_path: Path) -> None:

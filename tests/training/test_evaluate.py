@@ -15,6 +15,7 @@ from models.card import ModelCard
 from models.checkpoints import read_card, save_model
 from models.network import OnlineNetwork
 from online_tsm.engine import open_engine
+from training import thresholds
 from training.answers import clip_answers, interleaved, judged_span, peak
 from training.data import read_shards
 from training.evaluate import main
@@ -258,6 +259,31 @@ def test_thresholds_of_a_single_person_are_refused_before_the_work(
                             str(tmp_path / "out.safetensors"), "--most", "1"]) == 2
     assert "fewer than two people" in capsys.readouterr().err
     assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_where_thresholds_cannot_be_written_is_told_before_the_work(
+        model: Path, shards: Path, videos: Path, capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thresholds, "record", lambda *_, **__: pytest.fail("worked before"))
+    for out, said in (("labels.csv/x.safetensors", "labels.csv is no folder"),
+                      ("x.pth", "its name must end in .safetensors")):
+        assert thresholds_main(["--model", str(model), "--shards", str(shards / "heldout"),
+                                "--out", str(videos / out)]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_another_recognisers_answer_must_be_of_one_clip(model: Path, videos: Path,
+                                                        capsys: pytest.CaptureFixture[str]) -> None:
+    """Two folders have a left.avi: the last answer was taken for that of both."""
+    answers = videos / "other.csv"
+    answers.write_text("file,first,second,third\nleft.avi,left,stop,right\n"
+                       "more/left.avi,right,stop,left\nright.avi,right,stop,left\n")
+    flags = ["--model", str(model), "--engine", "torch", "--clips", str(videos / "labels.csv"),
+             "--out", str(videos / "out")]
+    assert main([*flags, "--compare", "another", str(answers)]) == 2
+    assert "other.csv has several answers to left.avi" in capsys.readouterr().err
+    assert main([*flags, "--most", "0"]) == 2
+    assert "--most is 0" in capsys.readouterr().err
 
 
 def test_thresholds_are_fitted_on_people_held_out_only(model: Path, shards: Path, tmp_path: Path,

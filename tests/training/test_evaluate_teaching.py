@@ -43,7 +43,7 @@ def test_scores_tell_before_from_after(users: Path, tmp_path: Path, toy_card: Mo
     model = write_model(tmp_path / "toy.safetensors", card)
     out = tmp_path / "out"
     assert evaluate_teaching.main(["score", "--users", str(users), "--model", str(model), "--out",
-                                   str(out), "--amounts", "1", "2", "5", "--without-replay"]) == 0
+                                   str(out), "--amounts", "5", "1", "2", "--without-replay"]) == 0
     written = json.loads((out / "teaching.json").read_text())
     first, second = written["users"]
     assert (first["recordings"], second["recordings"]) == (1, 2)
@@ -54,6 +54,18 @@ def test_scores_tell_before_from_after(users: Path, tmp_path: Path, toy_card: Mo
     assert written["pooled"][1]["new"]["n"] == 2
     assert cv2.imread(str(out / "teaching.png")) is not None
     assert "1 rendered users" in capsys.readouterr().out
+
+
+def test_amounts_that_nobody_recorded_are_a_sentence(
+        users: Path, tmp_path: Path, toy_card: ModelCard, capsys: pytest.CaptureFixture[str]
+        ) -> None:
+    model, out = write_model(tmp_path / "toy.safetensors", toy_card), tmp_path / "out"
+    for amount, said in (("50", "has 50 recordings"), ("0", "--amounts has 0")):
+        assert evaluate_teaching.main([
+            "score", "--users", str(users), "--model", str(model), "--out", str(out), "--amounts",
+            amount, "--without-replay"]) == 2
+        assert said in capsys.readouterr().err
+        assert not out.exists()
 
 
 def test_a_pooled_share_says_of_how_many_clips_it_is_and_how_sure(tmp_path: Path) -> None:

@@ -2,10 +2,14 @@
 
 import dataclasses
 import signal
+import subprocess
+import sys
 
 import cv2
 import numpy as np
 import pytest
+from toy_people import bake_toy_people
+from toy_training import environment
 
 from training.data import read_shards
 from training.events_file import DataError
@@ -18,6 +22,8 @@ from training.synthesis.farm import SET_FILE, Order, claim, performers
 from training.synthesis.language import GESTURES_FOLDER, load_gestures
 from training.synthesis.plan import CLIPS_A_PERSON, CLIPS_A_SHARD, shard_jobs
 from training.synthesis.shards import shard_path, write_shard
+
+DEVICE_99 = ["--device", "99", "render", "--clips", str(2 * CLIPS_A_SHARD), "--workers", "2"]
 
 
 def test_a_folder_holds_one_set_and_a_longer_one_goes_on_with_it(tmp_path):
@@ -44,7 +50,8 @@ def test_a_set_knows_its_gestures_however_their_folder_is_spelt(tmp_path):
     claim(tmp_path, Order(str(tmp_path), 4, 1, "train", str(folder), str(tmp_path), 0))
     claim(tmp_path, Order(str(tmp_path), 4, 1, "train", str(spelt), str(tmp_path), 0))
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(f"{{out: o, train: [{{path: {tmp_path}}}], held_out: [{{kind: table}}]}}")
+    recipe.write_text(f"{{out: o, train: [{{path: {tmp_path}}}], "
+                      "held_out: [{kind: table, path: t}]}")
     assert "--gestures training/gestures_auxiliary" in commands(recipe)[1]
     with pytest.raises(SynthesisError, match="another gestures"):
         claim(tmp_path, Order(str(tmp_path), 4, 1, "train", str(GESTURES_FOLDER), "", 0))
@@ -68,12 +75,37 @@ def test_a_small_set_bakes_nobody_but_those_who_perform():
     assert performers(order, []) == []
 
 
-def test_a_worker_leaves_ctrl_c_to_the_first_process(monkeypatch):
+def test_a_smaller_order_in_between_leaves_no_short_shard_behind(tmp_path):
+    def order(clips):
+        return Order(str(tmp_path), clips, 1, "train", str(GESTURES_FOLDER), str(tmp_path), 0)
+
+    claim(tmp_path, order(CLIPS_A_SHARD + 4))
+    for number in (0, 1):
+        shard_path(tmp_path, number).write_bytes(b"there")
+    claim(tmp_path, order(CLIPS_A_SHARD))
+    claim(tmp_path, order(2 * CLIPS_A_SHARD))
+    assert shard_path(tmp_path, 0).exists()
+    assert not shard_path(tmp_path, 1).exists(), "it holds four clips"
+
+
+@pytest.mark.slow
+def test_workers_that_cannot_start_end_with_a_sentence(tmp_path):
+    """No such device: the pool started worker after worker, for ever."""
+    script = ("from training.synthesize import main\nif __name__ == '__main__':\n"
+              f"    raise SystemExit(main({DEVICE_99!r} + ['--out', {str(tmp_path / 'set')!r}]))\n")
+    (tmp_path / "run.py").write_text(script)
+    bake_toy_people(tmp_path, people("train"))
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "run.py")], capture_output=True, text=True, timeout=120,
+        check=False, env={**environment(), "ONLINE_TSM_CACHE": str(tmp_path)})
+    assert done.returncode == 2
+    assert "No off-screen OpenGL could be opened" in done.stderr
+
+
+def test_a_worker_leaves_ctrl_c_to_the_first_process():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    monkeypatch.setattr(farm, "Worker", lambda order: order)
-    monkeypatch.setattr(farm, "_worker", [])
     try:
-        farm._start_worker(Order("", 1, 1, "train", "", "", 0))
+        farm._start_worker()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)

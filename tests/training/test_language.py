@@ -99,6 +99,9 @@ def test_left_and_right_name_each_other():
         ("    phases:", "    held_out: maybe\n    phases:", 6, "true or false"),
         ("- stroke", "- hold", 5, "has no stroke"),
         ("label: Wave", "label: Wave\nlabel: Wove", 2, "a second time; line 1"),
+        ("    phases:", "    event: [0.3, 0.7]\n    phases:", 6, "'event' must be one number"),
+        ("    phases:", "    weight: [1, 3]\n    phases:", 6, "'weight' must be one number"),
+        ("time: 0.4, to: up", "time: 0.4, to: up, wander: [0, 0.1]", 7, "'wander' must be one"),
     ],
 )
 def test_a_mistake_is_named_with_file_and_line(wave, old, new, line, said):
@@ -139,8 +142,37 @@ def places(said, above=()):
 def test_broken_yaml_and_missing_files_are_sentences(wave, tmp_path):
     with pytest.raises(SynthesisError, match="not valid YAML"):
         load_gesture(wave("label: [1\n"))
+    for text, said in (("label: 2024-02-30\n", "not valid YAML"), ("# \a", "not valid YAML"),
+                       ("label: Gr\udcfc\u00df", "no text in UTF-8")):
+        path = tmp_path / "broken.yaml"
+        path.write_bytes(text.encode("utf-8", "surrogateescape"))
+        with pytest.raises(SynthesisError, match=rf"broken\.yaml.*{said}"):
+            load_gesture(path)
     with pytest.raises(SynthesisError, match="Cannot read"):
         load_gesture(tmp_path / "none.yaml")
+
+
+def test_mirrored_labels_name_each_other(tmp_path):
+    """Else the left hand performs Wave Right in the mirror, and is labelled Wave Right."""
+    (tmp_path / "left.yaml").write_text(WAVE.replace("Wave", "Wave Left\nmirror: Wave Right"))
+    (tmp_path / "right.yaml").write_text(WAVE.replace("Wave", "Wave Right"))
+    with pytest.raises(SynthesisError, match="each must name the other"):
+        load_gestures(tmp_path)
+
+
+def test_a_common_file_of_ones_own_has_the_poses_at_rest(tmp_path):
+    (tmp_path / "common.yaml").write_text("shapes: {open: {curl: 0}}\n")
+    with pytest.raises(SynthesisError, match=r"common\.yaml lacks the pose 'lap'"):
+        resting_poses(tmp_path)
+
+
+def test_strokes_of_no_length_are_told_apart(wave):
+    twice = "      - stroke: {time: 0, to: up}\n" * 2
+    style = load_gesture(wave(WAVE.replace("      - retract", f"{twice}      - retract"))).styles[0]
+    rng = np.random.default_rng(1)
+    rest = draw_pose(resting_poses()[0], rng)
+    performance = perform(style, "R", rng, 0.0, rest, background=False)
+    assert [segment.kind for segment in performance.segments].count("stroke") == 3
 
 
 def test_a_gesture_with_only_held_out_styles_is_refused(wave):

@@ -87,6 +87,20 @@ def test_a_single_stream_is_resampled_by_its_events() -> None:
     assert recall.high == 1
 
 
+def test_missed_gestures_do_not_vouch_for_those_found_nor_streams_without_any() -> None:
+    """Three of eight found, nothing invented: the precision is known from three events."""
+    eight = tuple(truth("a", 5 * i, 5 * i + 1) for i in range(8))
+    three = tuple(found("a", event.end) for event in eight[:3])
+    figures = stream_figures([StreamCase(eight, three, (0, 60))])
+    assert (figures["precision"].n, figures["recall"].n, figures["F1"].n) == (3, 8, 8)
+    assert figures["precision"].low == pytest.approx(0.025 ** (1 / 3))
+    quiet = [StreamCase((), (), (0, 9))] * 97
+    loud = [StreamCase(eight[:1], three[:1], (0, 9))] * 3
+    for name in ("precision", "recall", "F1"):
+        figure = stream_figures([*quiet, *loud])[name]
+        assert (figure.n, figure.low) == (3, pytest.approx(0.025 ** (1 / 3)))
+
+
 def test_an_empty_stream_has_no_precision_but_a_rate_of_false_events() -> None:
     figures = stream_figures([StreamCase((), (), (0, 120))] * 2)
     assert figures["precision"].value is None

@@ -60,6 +60,7 @@ def test_the_window_lies_around_the_stroke_and_inside_the_clip(people: Path) -> 
     clip = read_shards(people)[0]
     times = moments(clip, clip.events[0])
     assert len(times) == FRAMES
+    assert np.diff(times) == pytest.approx(1 / 6)
     assert times[-1] - times[0] == pytest.approx(SPAN_S)
     middle = 0.6 * sum(STROKE_S) / 2 + 0.4 * (clip.events[0].start + clip.events[0].end) / 2
     assert (times[0] + times[-1]) / 2 == pytest.approx(middle, abs=0.02)

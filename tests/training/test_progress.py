@@ -62,6 +62,15 @@ def test_the_log_drops_what_was_after_the_saved_step(tmp_path: Path) -> None:
     assert path.read_text().splitlines() == ["step,loss", "1,0.5", "2,1", "3,9"]
 
 
+def test_a_step_past_a_million_is_a_whole_number(tmp_path: Path) -> None:
+    """It was written 1e+06, which no resumed training could read, and 1234567 as 1.23457e+06."""
+    log = Log(tmp_path / "log.csv", ("step", "loss"), 0)
+    for step in (1_000_000, 1_234_567):
+        log.add(step=step, loss=1 / 3)
+    assert Log(tmp_path / "log.csv", ("step", "loss"), 1_234_567).column("step") == [1e6, 1_234_567]
+    assert (tmp_path / "log.csv").read_text().splitlines()[-1] == "1234567,0.333333"
+
+
 def test_taking_up_a_log_never_loses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = Log(tmp_path / "log.csv", ("step", "loss"), 0)
     log.add(step=1, loss=0.5)

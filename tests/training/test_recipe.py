@@ -19,9 +19,12 @@ from training.recipe import RecipeError, card_of, read_recipe, recipe_from_dict
     ({"optimiser": {"batch": 0}}, "optimiser: batch is 0; it must be at least 1"),
     ({"run": {"workers": -1}}, "run: workers is -1; it must be at least 0"),
     ({"run": {"log_every": 0}}, "run: log_every is 0; it must be at least 1"),
-    ({"train": [{"kind": "shard"}]}, "kind is 'shard'; known: shards, jester"),
+    ({"train": [{"kind": "shard", "path": "x"}]}, "kind is 'shard'; known: shards, jester"),
     ({"train": []}, "at least one source"), ({"run": {"device": "gpu"}}, "known: auto, cpu, cuda"),
-    ({"card": {"labels": ["a"]}}, "background"), ({"card": {"size": 3}}, "did you mean"),
+    ({"card": {"labels": ["a"]}}, "background"),
+    ({"card": {"labels": ["a", "b"], "background": ["b"]}}, "mirrored_pairs is missing"),
+    ({"train": [{"kind": "folders"}]}, "recipe: train: path is missing"),
+    ({"card": {"size": 3}}, "did you mean"),
     ({"card": {"shift": {"direction": "both"}}}, "no future")])
 def test_a_bad_recipe_says_what_to_do(recipe: dict[str, object], change: dict[str, object],
                                       message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,21 @@ def test_more_processes_than_sequences_is_a_sentence(recipe: dict[str, object],
     monkeypatch.setattr(trainer, "open_group", lambda cuda: (0, 5))
     with pytest.raises(RecipeError, match="batch is 4 for 5 processes"):
         Trainer(recipe_from_dict(recipe), [], [])
+
+
+def test_each_process_reads_its_own_share_of_what_is_held_out(
+        recipe: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not all of it: eight processes would have eight times the pictures in memory."""
+    made, read = recipe_from_dict({**recipe, "held_out": recipe["train"]}), []
+    clips = [dataclasses.replace(clip, read=lambda numbers, clip=clip: (
+        read.append(clip.name), clip.read(numbers))[1])
+        for clip in read_shards(Path(made.train[0].path))]
+    shares = []
+    for rank in (0, 1, 2):
+        monkeypatch.setattr(trainer, "open_group", lambda cuda, rank=rank: (rank, 3))
+        shares.append(Trainer(made, [], clips).cases)
+    assert [len(share) for share in shares] == [3, 3, 2]  # of eight, as the recipe says
+    assert len(read) == len(set(read)) == 8
 
 
 def test_people_on_both_sides_are_named(recipe: dict[str, object],

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,8 @@ def _made(order: Order, missing: list[int], workers: int) -> Iterator[int]:
     # The software rasteriser starts its own threads; one process a core is faster.
     os.environ.setdefault("LP_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")
-    with context.Pool(min(workers, len(missing)), _start_worker, (order,)) as pool:
-        yield from pool.imap_unordered(_work, missing)
+    with context.Pool(min(workers, len(missing)), _start_worker) as pool:
+        yield from pool.imap_unordered(partial(_work, order), missing)
 
 
 class Worker:
@@ -105,12 +106,13 @@ class Worker:
 _worker: list[Worker] = []  # a worker process keeps its one Worker for its whole life
 
 
-def _start_worker(order: Order) -> None:
+def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others, in silence
-    _worker.append(Worker(order))
 
 
-def _work(number: int) -> int:
+def _work(order: Order, number: int) -> int:
+    if not _worker:  # here, for a pool starts processes that fail at their start again for ever
+        _worker.append(Worker(order))
     return sum(_worker[0].render(number))
 
 
@@ -138,9 +140,12 @@ def claim(out: Path, order: Order) -> None:
                 "--out, or go on with that set's own settings (they are in its set.json)."
             )
         mine["code"] = _made_with(out, order, known, mine["code"])
-        if known["clips"] < order.clips and known["clips"] % CLIPS_A_SHARD:
-            # The last shard was a short one: it is made again in full.
-            shard_path(out, shard_count(known["clips"]) - 1).unlink(missing_ok=True)
+        last = shard_count(known["clips"]) - 1
+        if known["clips"] % CLIPS_A_SHARD and (known["clips"] < order.clips
+                                               or last >= shard_count(order.clips)):
+            # It is a short one: it is made again in full, or is no part of a smaller set, for
+            # when that grows again nobody would know of it.
+            shard_path(out, last).unlink(missing_ok=True)
     write_atomically(path, (json.dumps(mine, indent=1) + "\n").encode())
 
 

@@ -14,6 +14,7 @@ from training.synthesis.values import (
     read_fingers,
     read_flag,
     read_list,
+    read_number,
     read_range,
     read_text,
     read_triple,
@@ -143,7 +144,8 @@ def load_gesture(path: Path, common: Path | None = None) -> Gesture:
 def load_gestures(folder: Path = GESTURES_FOLDER) -> dict[str, Gesture]:
     """All gesture files of a folder by label, in label order.
 
-    Raises SynthesisError when there is none, when two have one label, or a mirrored label none.
+    Raises SynthesisError when there is none, when two have one label, when a mirrored label has
+    none, or has another one for its own mirror image.
     """
     out: dict[str, Gesture] = {}
     for path in sorted(folder.glob("*.yaml")):
@@ -161,6 +163,13 @@ def load_gestures(folder: Path = GESTURES_FOLDER) -> dict[str, Gesture]:
                 f"{folder}: '{gesture.label}' names the mirrored label '{gesture.mirror}', which "
                 "no file defines."
             )
+        back = out[gesture.mirror].mirror
+        if back != gesture.label:
+            raise SynthesisError(
+                f"{folder}: '{gesture.label}' names the mirrored label '{gesture.mirror}', whose "
+                f"own one is '{back}': each must name the other under 'mirror', or the left hand "
+                "would perform one and be labelled as the other."
+            )
     return dict(sorted(out.items()))
 
 
@@ -171,8 +180,13 @@ def common_of(folder: Path) -> Path:
 
 
 def resting_poses(folder: Path = GESTURES_FOLDER) -> tuple[Pose, ...]:
-    """The poses of an idle hand, from the common file."""
-    poses = _read_common(common_of(folder)).poses
+    """The poses of an idle hand, from the common file. Raises SynthesisError."""
+    path = common_of(folder)
+    poses = _read_common(path).poses
+    for name in RESTS:
+        if name not in poses:
+            raise SynthesisError(f"{path} lacks the pose '{name}': a common file of your own "
+                                 f"replaces {GESTURES_FOLDER / COMMON_FILE}; begin with a copy.")
     return tuple(poses[name] for name in RESTS)
 
 
@@ -261,11 +275,11 @@ def _style(styles: Located, name: str, names: _Names) -> Style:
         raise data.error("'phases' is missing")
     return Style(
         name,
-        read_bounded(data, "weight", (1, 1), LEAST_WEIGHT)[0],
+        read_number(data, "weight", 1, LEAST_WEIGHT),
         read_flag(data, "held_out"),
         hands,
         (int(low), int(high)),
-        read_bounded(data, "event", (0.6, 0.6), 0, 1)[0],
+        read_number(data, "event", 0.6, 0, 1),
         phases,
         prop,
         read_bounded(data, "size", (0.9, 1.1), 0),
@@ -302,7 +316,7 @@ def _phase(style: Located, entry: Any, names: _Names) -> Phase:
         _motion(data),
         str(data.get("speed", "smooth")),
         _body(data),
-        read_range(data, "wander", (0, 0))[0],
+        read_number(data, "wander", 0, 0),
     )
 
 

@@ -53,6 +53,17 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> Located:
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
+def _document(text: str, path: Path) -> Any:
+    loader = _Loader(text)  # raises, too: it looks for letters that YAML does not know
+    loader.path = path
+    try:
+        node = loader.get_single_node()
+        check_keys(node)
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
 def load(path: Path) -> Located:
     """Read one YAML file whose top level is a mapping.
 
@@ -62,17 +73,16 @@ def load(path: Path) -> Located:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise SynthesisError(f"Cannot read {path}: {error.strerror}.") from error
-    loader = _Loader(text)
-    loader.path = path
+    except UnicodeDecodeError as error:
+        raise SynthesisError(f"{path} is no text in UTF-8; save it as that.") from error
     try:
-        node = loader.get_single_node()
-        check_keys(node)
-        data = None if node is None else loader.construct_document(node)
+        data = _document(text, path)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise SynthesisError(f"{path}, line {line}: not valid YAML ({error.problem}).") from error
-    finally:
-        loader.dispose()
+    # ValueError: 2024-02-30 is no date; RecursionError: lists in lists without an end
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise SynthesisError(f"{path}: not valid YAML ({error}).") from error
     if not isinstance(data, Located):
         raise SynthesisError(f"{path}, line 1: expected `key: value` lines at the top level.")
     return data

@@ -16,7 +16,7 @@ POSE_SIZE = ELBOW + 1
 FADE_S = 0.12  # motions around a path come in and go out over this long
 
 
-@dataclass
+@dataclass(eq=False)  # two of them are never the same one
 class Segment:
     """One drawn phase: from start to end (seconds) through the way points (W, POSE_SIZE)."""
 

@@ -64,7 +64,7 @@ def make_sample(cache: Path, device: int, seed: int, out: Path) -> Path:
     if encoder.returncode:
         raise SynthesisError(f"FFmpeg could not write {out}.")
     events = out.with_suffix(".yaml")
-    events.write_text(_event_list(parts, seed))
+    events.write_text(_event_list(parts, seed), encoding="utf-8")
     return events
 
 

@@ -37,6 +37,15 @@ def read_bounded(data: Located, key: str, default: Range, low: float, high: floa
     return found
 
 
+def read_number(data: Located, key: str, default: float, low: float, high: float = math.inf
+                ) -> float:
+    """One number within bounds, both allowed, where no range is drawn from."""
+    found = read_bounded(data, key, (default, default), low, high)
+    if found[0] != found[1]:
+        raise data.error(f"'{key}' must be one number, and is {data[key]!r}", key)
+    return found[0]
+
+
 def read_flag(data: Located, key: str) -> bool:
     """true or false; false where nothing is said."""
     value = data.get(key, False)
