@@ -224,6 +224,13 @@ def test_a_long_message_is_broken_into_lines(monkeypatch):
     assert " ".join(spy.texts) == message
 
 
+def test_a_path_that_is_too_wide_keeps_its_end(monkeypatch):
+    spy = Spy(monkeypatch)
+    message = "recorded runs/2026-11-28_17-04-14/annotated.mp4"
+    draw(Overlay(make_card(), "off"), busy_scene(grey(480, 640), message=message))
+    assert spy.texts == ["recorded", "runs/2026-11-28_17-04-14/", "annotated.mp4"]
+
+
 def test_recording_shows_a_red_dot_and_its_length(monkeypatch):
     spy = Spy(monkeypatch)
     scene = busy_scene(grey(480, 640), recording=True, recording_s=75.9)
