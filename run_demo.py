@@ -10,6 +10,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import logging  # noqa: E402
+import os  # noqa: E402
 import sys  # noqa: E402
 
 MISSING_LIBRARY = """error: OpenCV cannot be loaded: {error}
@@ -41,5 +42,7 @@ def main(argv: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     from models import command_line
+    if sys.stderr is None:  # closed by the shell (2>&-), or under pythonw
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     command_line.print_anything()
     command_line.leave(command_line.finished(main))

@@ -50,8 +50,11 @@ def read_actions(path: Path, labels: Collection[str], *, others: bool = False
     any name may be a gesture's, one that will be taught. Raises ActionsError."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ActionsError(f"the actions file {path} cannot be read: {error}") from error
+    except OSError as error:
+        raise ActionsError(f"the actions file {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ActionsError(f"the actions file {path} cannot be read: it is not UTF-8 text; save it "
+                           "as that") from error
     root = compose_yaml(text, str(path), ActionsError)
     if not isinstance(root, yaml.MappingNode) or not root.value:
         raise ActionsError(f"{path}: expected lines like `Thumb Up: {{print: liked}}`")

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 from app.action_file import Action, ActionsError
+from app.outputs import say
 from app.streams import http_request, safe_name
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Actions:
         if action is None or self._closed:
             return
         if self._dry_run:
-            print(f"{event.label}: would {describe(action)}", file=sys.stderr, flush=True)
+            say(f"{event.label}: would {describe(action)}")
         elif self._queue.qsize() >= WAITING:
             logger.warning("%s: dropped, %d actions are waiting already", event.label, WAITING)
         else:

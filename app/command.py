@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import Any
 
 from app.actions import ActionsError
 from app.loop import Demo, new_stream
-from app.outputs import STDOUT, OutputError
+from app.opencv import can_be_named
+from app.outputs import STDOUT, OutputError, say
 from app.personal import delete, listing, model_to_open, teach_dir
 from app.settings import AUTO, Settings, SettingsError
 from app.sinks import Sinks
@@ -144,12 +144,6 @@ def _allowing(settings: Settings, new: Sequence[str]) -> Settings:
     return dataclasses.replace(settings, allow=[*settings.allow, *taught])
 
 
-def say(words: str) -> None:
-    """Words go to stderr; stdout is for data."""
-    with contextlib.suppress(OSError):  # its terminal may be closed, and the run has work to finish
-        print(words, file=sys.stderr, flush=True)
-
-
 def _open(settings: Settings) -> Source:
     """The source that was asked for; else the first camera; else the bundled sample."""
     if settings.source is not None:
@@ -194,18 +188,23 @@ def _check_files(settings: Settings) -> None:
                "--latency": settings.latency}
     if settings.record not in (AUTO, "off"):
         outputs["--record"] = settings.record
-    taken = {Path(name).resolve(): flag for flag, name in inputs.items()
-             if name is not None and Path(name).exists()}
+    # Not by Path's own methods: they raise at a name that is too long and at a link to itself.
+    taken = {os.path.realpath(name): flag for flag, name in inputs.items()
+             if name is not None and os.path.exists(name)}
     for flag, name in outputs.items():
         if name is None or name == STDOUT:
             continue
-        path = Path(name).resolve()
+        path = os.path.realpath(name)
         if path in taken:
             raise SettingsError(f"{taken[path]} and {flag} are the same file, {name}, which would "
                                 "be overwritten; name another one")
         taken[path] = flag
-    if settings.latency is not None and not Path(settings.latency).resolve().parent.is_dir():
+    if settings.latency is None:
+        return
+    if not os.path.isdir(Path(os.path.realpath(settings.latency)).parent):
         raise SettingsError(f"--latency {settings.latency}: there is no such folder; make it first")
+    if os.path.isdir(settings.latency):
+        raise SettingsError(f"--latency {settings.latency} is a folder; name a file")
 
 
 def _check_teach_dir(settings: Settings) -> None:
@@ -214,6 +213,8 @@ def _check_teach_dir(settings: Settings) -> None:
     if settings.teach_dir is None and not settings.teach:
         return
     folder, new = teach_dir(settings), False
+    if not can_be_named(folder):
+        raise SettingsError(f"--teach-dir {folder}: its name is not UTF-8; name another one")
     try:
         folder.stat()
     except (FileNotFoundError, NotADirectoryError):

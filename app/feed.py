@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
+from app.outputs import say
 from app.sources import Frame, Source
 from online_tsm.latency import StageClock
 
@@ -38,7 +39,7 @@ def with_progress(source: Source, max_frames: int | None) -> Iterable[Frame | No
 def say_above(words: str) -> None:
     """A line on stderr, above the progress bar where there is one."""
     if not sys.stderr.isatty():
-        print(words, file=sys.stderr, flush=True)
+        say(words)
         return
     from tqdm import tqdm
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.frames import IMAGE_RATE, POLL_S, Frame, SourceError
-from app.opencv import cv2
+from app.opencv import can_be_named, cv2
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +100,8 @@ class VideoReader:
 
     def __init__(self, path: Path, rate: float | None = None) -> None:
         self.name = str(path)
+        if not can_be_named(path):
+            raise SourceError(f"{path} cannot be opened: its name is not UTF-8; rename it")
         self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
         self._first = bool(self._capture.grab())
         if not self._first:

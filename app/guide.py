@@ -22,15 +22,20 @@ def guide_path(label: str) -> Path:
 
 
 @cache
+def has_guide(label: str) -> bool:
+    """Whether there is a picture of a gesture, without reading it."""
+    return guide_path(label).is_file()
+
+
+@cache
 def guide_frames(label: str) -> list[Image]:
     """The pictures of a gesture, BGR uint8 [120, 160, 3], RATE_FPS a second, to be repeated.
 
     Empty where there is none: a model may know labels of its own. Read when first asked for.
     """
-    path = guide_path(label)
-    if not path.is_file():
+    if not has_guide(label):
         return []
-    read, moving = cv2.imreadanimation(str(path))
+    read, moving = cv2.imreadanimation(str(guide_path(label)))
     return [np.ascontiguousarray(frame[..., :3]) for frame in moving.frames] if read else []
 
 

@@ -9,7 +9,7 @@ import cv2
 from app import lettering
 from app.drawing import INK, MUTED, Box, Canvas
 from app.elements import threshold_of
-from app.guide import ASPECT, frame_at, guide_frames
+from app.guide import ASPECT, frame_at, guide_frames, has_guide
 
 if TYPE_CHECKING:
     from models.card import ModelCard
@@ -26,7 +26,7 @@ def guided(card: ModelCard) -> list[str]:
     events = [label for label in card.labels if label not in card.background]
     counted = [label for label in events if threshold_of(card, label) is not None]
     order = counted + [label for label in events if label not in counted] + list(card.background)
-    return [label for label in order if guide_frames(label)]
+    return [label for label in order if has_guide(label)]
 
 
 def guide_pages(canvas: Canvas, box: Box, card: ModelCard) -> int:

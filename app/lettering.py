@@ -5,6 +5,7 @@ Sizes are pixels. Drawn on the main thread only, for the font object is shared.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import cv2
@@ -54,8 +55,9 @@ def fit(text: str, room: int, size: int, smallest: int = SMALLEST,
 
 
 def wrap(text: str, room: int, size: int, weight: int = REGULAR, lines: int = 3) -> list[str]:
-    """`text` broken between words into at most `lines` lines, each at most `room` pixels wide."""
-    words = drawable(text).split()
+    """`text` broken between words into at most `lines` lines, each at most `room` pixels wide. A
+    path that is too wide is broken after a slash."""
+    words = [part for word in drawable(text).split() for part in _parts(word, room, size, weight)]
     wrapped: list[str] = []
     while words and len(wrapped) < lines:
         count = len(words)
@@ -65,6 +67,17 @@ def wrap(text: str, room: int, size: int, weight: int = REGULAR, lines: int = 3)
         wrapped.append(fit(" ".join(words[:count]), room, size, size, weight)[0])
         words = words[count:]
     return [line for line in wrapped if line]
+
+
+def _parts(word: str, room: int, size: int, weight: int) -> Iterator[str]:
+    while width_of(word, size, weight) > room:
+        ends = [end for end in range(1, len(word)) if word[end - 1] in "/\\"
+                and width_of(word[:end], size, weight) <= room]
+        if not ends:
+            break
+        yield word[:ends[-1]]
+        word = word[ends[-1]:]
+    yield word
 
 
 def put(image: NDArray[np.uint8], text: str, origin: tuple[int, int], *,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import sys
 import threading
 import time
 from collections import deque
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from app.feed import say_above, timed, with_progress
 from app.keys import command_of
-from app.outputs import STDOUT
+from app.outputs import STDOUT, say
 from app.overlay import Overlay
 from app.scene import Panel, Scene
 from app.settings import Settings
@@ -282,7 +281,7 @@ class Demo:
     def _say(self, words: str) -> None:
         """For the person at the window: on the picture for a while, and on stderr to be kept."""
         if words:
-            print(words, file=sys.stderr, flush=True)
+            say(words)
         self._note, self._note_until = words, time.perf_counter() + NOTE_S + LETTER_S * len(words)
 
     def _restart(self) -> None:

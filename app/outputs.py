@@ -24,6 +24,12 @@ class OutputError(RuntimeError):
     """An output that cannot be written; the message names it and why."""
 
 
+def say(words: str) -> None:
+    """Words go to stderr; stdout is for data."""
+    with contextlib.suppress(OSError):  # closed terminal, full disk: the run has work to finish
+        print(words, file=sys.stderr, flush=True)
+
+
 class RunFolder:
     """A new folder for one run, ROOT/2026-01-31_12-59-59, made when its first file is asked for."""
 
@@ -75,6 +81,8 @@ class JsonLines:
         self._begun = False
         self._old = False  # whether it may hold lines of an earlier run: no pipe or device does
         if str(target) == STDOUT:
+            if sys.stdout is None:  # closed by the shell (>&-), or under pythonw
+                raise OutputError("stdout is closed; name a file in place of -")
             self._file = sys.stdout
             return
         path = Path(target)

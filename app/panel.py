@@ -71,7 +71,8 @@ def draw_panel(canvas: Canvas, box: Box, rows: list[Row]) -> None:
             canvas.rule(inner.x, inner.right, y + canvas.px(_RULE) // 2)
             y += canvas.px(_RULE)
         baseline = canvas.baseline(y, row_height, 12)
-        used = canvas.text(row.value, inner.right, baseline, room=inner.width * 2 // 3, size=12,
+        room = column - canvas.px(4) if row.middle else inner.width * 2 // 3
+        used = canvas.text(row.value, inner.right, baseline, room=room, size=12,
                            colour=row.colour, align="right")
         if row.middle:
             used = column + canvas.text(row.middle, inner.right - column, baseline, room=column,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.frames import in_colour
-from app.opencv import cv2
+from app.opencv import can_be_named, cv2
 from app.outputs import OutputError
 
 logger = logging.getLogger(__name__)
@@ -51,6 +51,8 @@ class VideoRecorder:
         self._closed = False
         if self.path.suffix.lower() not in CODECS:
             raise OutputError(f"{path}: recordings are {' or '.join(CODECS)} files")
+        if not can_be_named(path):
+            raise OutputError(f"{path} cannot be recorded: its name is not UTF-8; take another one")
         self._check_start()
 
     def write(self, image: NDArray[np.uint8], time: float) -> None:

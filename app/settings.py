@@ -24,6 +24,7 @@ SWITCH = ("on", "off")
 PATHS = ("source", "model", "card_file", "labels_file", "out", "record", "events", "predictions",
          "latency", "actions", "teach_dir")
 REPORTS = (".json", ".txt", ".png")  # what a latency report can be written as
+MOST_THREADS = 256  # engines do not come back from making 100,000
 
 
 class SettingsError(ValueError):
@@ -88,7 +89,8 @@ def from_flags(argv: Sequence[str] | None = None) -> argparse.Namespace:
     flags = parser.parse_args(argv)
     given = {k: v for k, v in vars(flags).items() if v is not None}
     try:
-        values = read_config(Path(given["config"])) if "config" in given else {}
+        values = (read_config(Path(os.path.expanduser(given["config"])))
+                  if "config" in given else {})
         flags.settings = build(_flags_over(values, given))
     except SettingsError as error:
         parser.exit(2, f"error: {error}\n")
@@ -110,6 +112,9 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise SettingsError(f"{path}: expected keys and values, got {type(data).__name__}")
     known_fields(Settings, data, str(path), SettingsError)
+    for key in ("camera", "card"):  # flags are laid over them
+        if not isinstance(data.get(key), dict | None):
+            raise SettingsError(f"{path}: {key}: expected keys and values, got {data[key]!r}")
     return data
 
 
@@ -162,7 +167,10 @@ def _check(settings: Settings) -> None:
     _require(settings, "personal", lambda v: isinstance(v, bool), "on or off")
     _require(settings, "phases", lambda v: v is None or (type(v) is int and v >= 1),
              "auto or a whole number of at least 1")
-    for key in ("threads", "max_frames", "camera.width", "camera.height"):
+    _require(settings, "threads",
+             lambda v: v is None or (type(v) is int and 1 <= v <= MOST_THREADS),
+             f"a whole number from 1 to {MOST_THREADS}")
+    for key in ("max_frames", "camera.width", "camera.height"):
         _require(settings, key, lambda v: v is None or (type(v) is int and v >= 1),
                  "a whole number of at least 1")
     for key in ("max_seconds", "camera.rate"):

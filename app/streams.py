@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from app.files import sane_count
 from app.frames import SourceError, SourceOptions
-from app.opencv import cv2
+from app.opencv import can_be_named, cv2
 
 if TYPE_CHECKING:
     from urllib.request import Request
@@ -64,6 +64,8 @@ def open_url(url: str, options: SourceOptions) -> Any:
 
     Raises SourceError for a finished recording: it has no frames to be dropped and no present.
     """
+    if not can_be_named(url):
+        raise SourceError(f"{safe_name(url)} is not UTF-8; write other letters as %C3%A9 and such")
     milliseconds = int(options.timeout_s * 1000)
     timeouts = {cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: milliseconds,
                 cv2.CAP_PROP_READ_TIMEOUT_MSEC: milliseconds}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from overlay_scenes import LABELS, Spy, draw, grey, make_card
 
+from app import guide_page
 from app.drawing import Box, Canvas
 from app.guide import GUIDE_FOLDER, RATE_FPS, frame_at, guide_frames, guide_path
 from app.guide_page import draw_guide, guided, turn
@@ -39,6 +40,16 @@ def test_a_picture_starts_again_at_its_end():
     assert frame_at(frames, 0.5 / RATE_FPS) is frames[0]
     assert frame_at(frames, 1.5 / RATE_FPS) is frames[1]
     assert frame_at(frames, whole + 1.5 / RATE_FPS) is frames[1]
+
+
+def test_help_reads_only_the_pictures_that_it_shows(monkeypatch):
+    read = []
+    monkeypatch.setattr(guide_page, "guide_frames",
+                        lambda label: read.append(label) or guide_frames(label))
+    overlay, image = Overlay(make_card()), grey(480, 640)
+    overlay.turn_help(image)
+    overlay.notices(image, Scene(image))
+    assert len(read) == 1
 
 
 def test_what_counts_comes_first_and_background_last():

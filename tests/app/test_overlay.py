@@ -60,6 +60,15 @@ def test_text_stays_inside_and_apart(size, mode, label, monkeypatch):
         assert spy.texts
 
 
+@pytest.mark.parametrize("size", [(480, 640), (720, 1280), (854, 480)])
+def test_a_stage_of_seconds_stays_apart_from_its_neighbour(size, monkeypatch):
+    spy = Spy(monkeypatch)
+    panel = full_panel(stages={"wait": (0.0444, 4.4379), "record": (1.2345, 12.3456)})
+    Overlay(make_card(), "full").annotate(busy_scene(grey(*size), panel=panel))
+    assert "4437.9" in spy.texts
+    assert_inside_and_apart(spy, size)
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("notice", ["message", "wide message", "paused", "help"])
 def test_text_of_notices_stays_inside_and_apart(size, notice, monkeypatch):
@@ -222,6 +231,13 @@ def test_a_long_message_is_broken_into_lines(monkeypatch):
     draw(Overlay(make_card(), "off"), busy_scene(grey(480, 640), message=message))
     assert len(spy.texts) > 1
     assert " ".join(spy.texts) == message
+
+
+def test_a_path_that_is_too_wide_keeps_its_end(monkeypatch):
+    spy = Spy(monkeypatch)
+    message = "recorded runs/2026-11-28_17-04-14/annotated.mp4"
+    draw(Overlay(make_card(), "off"), busy_scene(grey(480, 640), message=message))
+    assert spy.texts == ["recorded", "runs/2026-11-28_17-04-14/", "annotated.mp4"]
 
 
 def test_recording_shows_a_red_dot_and_its_length(monkeypatch):

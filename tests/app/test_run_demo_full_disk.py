@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from front_door import ROOT, environment, run_demo, run_demo_here, run_folder
+from front_door import ROOT, SAMPLE, environment, run_demo, run_demo_here, run_folder
 
 from app import recording
 
@@ -48,6 +48,33 @@ def test_a_full_disk_behind_stdout_ends_no_run_either(clip: Path, tmp_path: Path
         "error: stdout cannot be written any more: No space left on device")
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["frames"] + report["warmup_frames"] == 30
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize(("stderr", "flags"), [
+    ("/dev/full", ()), ("/dev/full", ("--events", "-", "--actions", "all.yaml", "--dry-run")),
+    ("&-", ())])
+def test_words_that_nobody_can_read_end_no_run(tmp_path: Path, stderr: str, flags: tuple[str, ...]
+                                               ) -> None:
+    (tmp_path / "all.yaml").write_text("Swiping Left: {print: left}\n")
+    command = [sys.executable, str(ROOT / "run_demo.py"), "--source", str(SAMPLE), "--no-display",
+               "--fast", "--no-record", "--max-frames", "90", "--latency", "report.json", *flags]
+    done = subprocess.run(["sh", "-c", f'exec "$@" 2>{stderr}', "sh", *command], cwd=tmp_path,
+                          env=environment(), stdout=subprocess.PIPE, timeout=100, check=False)
+    assert done.returncode == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["frames"] + report["warmup_frames"] == 90
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its shell closes no stream")
+def test_a_closed_stdout_is_a_sentence(clip: Path, tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "run_demo.py"), "--source", str(clip), "--no-display",
+               "--predictions", "-"]
+    done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *command], cwd=tmp_path,
+                          env=environment(), stderr=subprocess.PIPE, text=True, timeout=100,
+                          check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "error: stdout is closed; name a file in place of -"
 
 
 def test_a_recording_that_filled_the_disk_is_an_error_in_the_end(

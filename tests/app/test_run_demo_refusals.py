@@ -28,6 +28,12 @@ from app.sources import SourceError
     (["--source", "clip", "--record", "clip"], "--source and --record are the same file"),
     (["--events", "x.jsonl", "--predictions", "./x.jsonl"], "--events and --predictions are"),
     (["--latency", "nowhere/x.json"], "there is no such folder"),
+    (["--latency", "folder.json"], "folder.json is a folder; name a file"),
+    (["--source", "x" * 300], "x' is no camera index"),
+    (["--model", "x" * 300], "x is no file, and no model has that name"),
+    (["--actions", "x" * 300], "x cannot be read: File name too long"),
+    (["--events", "x" * 300], "x cannot be written: File name too long"),
+    (["--events", "ring"], "ring cannot be written: "),
     (["--teach-dir", "short.txt"], "short.txt is no folder; name another one"),
     (["--teach-dir", "short.txt/x"], "short.txt is no folder; name another one"),
     (["--teach-dir", "x" * 300], "x: the folder cannot be made: File name too long; name another"),
@@ -39,6 +45,8 @@ def test_what_is_wrong_is_a_sentence(clip: Path, tmp_path: Path, flags: list[str
     (tmp_path / "short.txt").write_text("one\ntwo\n")
     (tmp_path / "bad.yaml").write_text("Thumb Sideways: {print: x}\n")
     (tmp_path / "card.yaml").write_text("color: rgb\n")
+    (tmp_path / "folder.json").mkdir()
+    (tmp_path / "ring").symlink_to("ring")
     flags = [str(clip) if flag == "clip" else flag for flag in flags]
     if "--source" not in flags:
         flags += ["--source", str(clip)]
@@ -47,6 +55,22 @@ def test_what_is_wrong_is_a_sentence(clip: Path, tmp_path: Path, flags: list[str
     assert done.stderr.splitlines()[-1].startswith("error: ")
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have UTF-8 names alone")
+@pytest.mark.parametrize(("flags", "words"), [
+    (["--source", "caf\udce9.mp4"], "caf\\udce9.mp4 cannot be opened: its name is not UTF-8"),
+    (["--source", "http://127.0.0.1:9/\udce9"], "/\\udce9 is not UTF-8"),
+    (["--record", "r\udce9.mp4"], "r\\udce9.mp4 cannot be recorded: its name is not UTF-8"),
+    (["--out", "o\udce9"], "annotated.mp4 cannot be recorded: its name is not UTF-8"),
+    (["--teach-dir", "t\udce9"], "t\\udce9: its name is not UTF-8"),
+])
+def test_a_name_that_opencv_would_end_the_process_of_is_a_sentence(
+        clip: Path, tmp_path: Path, flags: list[str], words: str) -> None:
+    (tmp_path / "caf\udce9.mp4").write_bytes(clip.read_bytes())
+    done = run_demo("--source", clip, "--no-display", "--fast", *flags, cwd=tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr.splitlines()[-1]
 
 
 def test_a_folder_of_recordings_that_is_not_there_is_told_and_not_made(

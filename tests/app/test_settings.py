@@ -51,7 +51,8 @@ def test_the_default_config_is_the_default() -> None:
     ("mirror: 3", "mirror is 3; it must be auto, true or false"),
     ("allow: Thumb Up", "allow is 'Thumb Up'; it must be a list of gesture names"),
     ("camera: 3", "camera: expected keys and values"),
-    ("card: [1]", "card is [1]; it must be keys and values"),
+    ("camera: 0", "bad.yaml: camera: expected keys and values, got 0"),
+    ("card: [1]", "bad.yaml: card: expected keys and values, got [1]"),
     ("[1, 2]", "expected keys and values"),
     ("model: {}", "model is {}; it must be text"),
     ("camera:\n  width: 320\n rate: 3\n", "line 3, column 2"),
@@ -72,6 +73,17 @@ def test_a_bad_file_is_explained(tmp_path: Path, text: str, words: str,
     assert words in line
 
 
+@pytest.mark.parametrize(("text", "flags"), [
+    ("camera: 640x480", ["--camera-size", "640x480"]), ("card: rgb", ["--colour", "rgb"])])
+def test_a_bad_file_is_explained_where_flags_are_laid_over_it(
+        tmp_path: Path, text: str, flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises(SystemExit):
+        from_flags(["--config", str(tmp_path / "bad.yaml"), *flags])
+    assert "bad.yaml: " in (words := capsys.readouterr().err)
+    assert "expected keys and values" in words
+
+
 @pytest.mark.parametrize(("flags", "words"), [
     (["--camera-size", "big"], "'big' is no size; write it as 640x480"),
     (["--camera-size", "0x480"], "'0x480' is no size; write it as 640x480"),
@@ -85,6 +97,7 @@ def test_a_bad_file_is_explained(tmp_path: Path, text: str, words: str,
      f"cannot read the configuration {Path('/nowhere/x.yaml')}: No such file or directory"),
     (["--latency", "report.doc"], ".json, .txt or .png"),
     (["--max-frames", "0"], "max_frames is 0"),
+    (["--threads", "100000"], "threads is 100000; it must be a whole number from 1 to 256"),
     (["--teach", "--no-display"], "--teach needs the window"),
     (["--teatch"], "unrecognized arguments: --teatch"),
     (["--personal", "perhaps"], "invalid choice: 'perhaps'"),
@@ -120,9 +133,11 @@ def test_a_binary_file_is_no_configuration(tmp_path: Path) -> None:
         read_config(tmp_path / "x.yaml")
 
 
-def test_a_tilde_is_the_users_folder(tmp_path: Path) -> None:
+def test_a_tilde_is_the_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))  # Windows
     (tmp_path / "x.yaml").write_text("out: ~/runs\nrecord: auto\n")
-    settings = from_flags(["--config", str(tmp_path / "x.yaml"), "--events=~/events.jsonl",
+    settings = from_flags(["--config=~/x.yaml", "--events=~/events.jsonl",
                            "--predictions", "-"]).settings
     assert Path(settings.out) == Path.home() / "runs"
     assert Path(settings.events) == Path.home() / "events.jsonl"
