@@ -22,7 +22,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -35,11 +35,12 @@ from online_tsm.benchmark_report import BenchmarkError, changes, read_report, ta
 from online_tsm.capacity import capacity
 from online_tsm.engine import EngineError, EngineName, open_engine
 from online_tsm.frames import FRAME_SIZE, FramesError, read_frames
-from online_tsm.latency import LatencyError
+from online_tsm.graphs import obstacle_to
 from online_tsm.machine import machine_info
 from online_tsm.measuring import Plan, Runtime, measure, usable
 from online_tsm.roofline import measured_peaks
 from online_tsm.sizes import measure_sizes, size_of
+from online_tsm.stream import StreamError
 
 ROUNDS, BLOCK = 12, 15
 COLD_STARTS = 5  # of each engine
@@ -72,7 +73,8 @@ def best(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """The whole report, as plain values. Raises one of the errors that `main` tells."""
-    path = resolve(args.model)
+    path = resolve(args.model).absolute()  # for fresh processes, in folders of their own
+    _check(args, path)
     frames = read_frames(args.source or str(fresh.SAMPLE), args.frame_size)
     engines = [(name, device, precision) for name, device, precision in usable(path)
                if args.engines is None or name in args.engines]
@@ -92,9 +94,27 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "sizes": _sizes(path, args, plan), "capacity": _capacities(path, args, plan),
         "accuracy": _accuracy(path, args),
         "cold_starts": cold_starts(engines, str(path), args.cold_starts),
-        "demo": fresh.demo_stages(args.source, ["--model", str(path)]) if args.source else None,
+        "demo": _demo(path, args),
     }
     return {**report, "warnings": warnings(report)}
+
+
+def _check(args: argparse.Namespace, path: Path) -> None:
+    """Says now what would end the work after a quarter of an hour."""
+    if path.suffix.lower() == ".onnx":
+        raise BenchmarkError(f"{path.name} is a graph; give the checkpoint it was exported from, "
+                             "which the others are compared with")
+    if args.int8:
+        open_engine(args.int8, "onnxruntime", "cpu", 1)
+    if args.evaluate and not args.evaluate.exists():
+        raise BenchmarkError(f"{args.evaluate} is not there; --evaluate takes a folder of clips, "
+                             "or a CSV")
+    for out in filter(None, (args.json, args.plot)):
+        obstacle = "it is a folder" if out.is_dir() else obstacle_to(out.parent)
+        if obstacle:
+            raise BenchmarkError(f"{out} cannot be written: {obstacle}")
+    if args.plot:
+        _drawer(args.plot)
 
 
 def _tell(words: str) -> None:
@@ -115,6 +135,13 @@ def _capacities(path: Path, args: argparse.Namespace, plan: Plan) -> list[dict[s
         engine = open_engine(path, name, device, args.threads[0], precision=precision)
         found.append(capacity(engine, plan.frames))
     return found
+
+
+def _demo(path: Path, args: argparse.Namespace) -> dict[str, Any] | None:
+    if args.source is None:
+        return None
+    file = Path(args.source).absolute()
+    return fresh.demo_stages(str(file) if file.exists() else args.source, ["--model", str(path)])
 
 
 def _accuracy(path: Path, args: argparse.Namespace) -> dict[str, Any] | None:
@@ -172,10 +199,11 @@ def main(arguments: list[str] | None = None) -> int:
             for page in args.pages:
                 fill(page, report, args.json.name)
         if args.plot:
-            _plot(report, args.plot)
+            args.plot.parent.mkdir(parents=True, exist_ok=True)
+            _drawer(args.plot)(report, args.plot)
         if args.suggest:
             _suggest(report)
-    except (BenchmarkError, CardError, CheckpointError, EngineError, FramesError, LatencyError,
+    except (BenchmarkError, CardError, CheckpointError, EngineError, FramesError, StreamError,
             RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -185,12 +213,18 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _plot(report: Mapping[str, Any], path: Path) -> None:
+def _drawer(path: Path) -> Callable[[Mapping[str, Any], Path], None]:
+    """What draws a report. Raises BenchmarkError where nothing can be drawn, or not as `path`."""
     try:
+        from matplotlib.figure import Figure
+
         from online_tsm.benchmark_plot import draw
     except ImportError as error:
         raise BenchmarkError(f"{path}: a plot needs matplotlib: pip install matplotlib") from error
-    draw(report, path)
+    known = Figure().canvas.get_supported_filetypes()
+    if path.suffix.lower().removeprefix(".") not in known:
+        raise BenchmarkError(f"{path}: no plot is of this kind; known: {', '.join(known)}")
+    return draw
 
 
 def _suggest(report: Mapping[str, Any]) -> None:

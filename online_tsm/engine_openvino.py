@@ -125,7 +125,8 @@ class OpenVinoEngine:
         if bound is None or not lasting:
             request = bound.request if bound else model.create_infer_request()
             bound = kept[pair] = _bind(request, before, after.place)
-        frames = np.ascontiguousarray(inputs)  # lent to the pass, and must outlive it
+        # Lent to the pass, and must outlive it; OpenVINO takes none that is read-only.
+        frames = np.require(inputs, requirements=["C", "W"])
         bound.request.set_input_tensor(0, openvino.Tensor(frames, shared_memory=True))
         try:
             bound.request.start_async()  # infer() would copy every output into a dictionary

@@ -111,7 +111,7 @@ class _Pass:
         """Logits [N, K], the caller's own. Rows `before` of the bank are read, and rows `after`,
         which must be others, written."""
         if isinstance(inputs, np.ndarray):
-            self._sent[0].copy_(torch.from_numpy(inputs))
+            self._sent[0].numpy()[:] = inputs  # whatever its strides, and whoever may write it
             inputs = self._sent[0]
         self._inputs.copy_(inputs, non_blocking=True)
         self._sent[1].numpy()[:] = before, after

@@ -79,6 +79,9 @@ def verify(graph: bytes | Path, network: OnlineNetwork, card: ModelCard, steps: 
         logits, states = engine.step(frames, states)
         with torch.inference_mode():
             expected, expected_state = network.step(torch.from_numpy(frames), expected_state)
+        if not torch.isfinite(expected).all():
+            raise EngineError(f"model {card.name!r} gives logits that are not finite numbers; its "
+                              "weights are broken")
         scale = max(1.0, float(expected.abs().max()))
         worst = max(worst, float(np.abs(logits - expected.numpy()).max()) / scale)
     if not worst <= TOLERANCE:  # a NaN is no agreement either

@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import os
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,19 +33,27 @@ GRAPH_KEY = "graph_key"  # by which a graph is taken in the place of its checkpo
 PRECISION_KEY = "precision"  # of its arithmetic, where that is not fp32
 KEY_REACH = 1 << 16  # bytes; the metadata is the last part of an ONNX file
 
+_one_at_a_time = threading.Lock()  # torch's exporter keeps what it does in globals
+
 
 def open_graph(path: Path, card: ModelCard, load: Callable[[], Any],
                open_session: Callable[[Path | bytes], Any]) -> Any:
     """The session that `open_session` makes of the checkpoint's graph.
 
-    `load()` gives the torch network; it is called only if no graph is at hand. Raises
-    EngineError.
+    `load()` gives the torch network; it is called only if no graph is at hand. Threads may call
+    this at once. Raises EngineError.
     """
     digest = file_digest(path)
+    with _one_at_a_time:
+        return _session(path, card, digest, load, open_session)
+
+
+def _session(path: Path, card: ModelCard, digest: str, load: Callable[[], Any],
+             open_session: Callable[[Path | bytes], Any]) -> Any:
     key = graph_key(card, digest)
     kept = kept_graph(path, key)
     for graph in (path.with_suffix(".onnx"), kept):
-        if holds_key(graph, key):
+        if holds_key(graph, key) and not points_elsewhere(graph, path):
             try:
                 return open_session(graph)
             except EngineError as error:
@@ -114,13 +123,27 @@ def graph_key(card: ModelCard, digest: str) -> str:
 
 def holds_key(graph: Path, key: str) -> bool:
     """Whether a graph was made for `key`, and is whole: the key is the last thing in it."""
+    return key.encode() in _end_of(graph)
+
+
+def points_elsewhere(graph: Path, weights: Path) -> bool:
+    """Whether a graph has its weights in another file than `weights`: both are copies under a new
+    name, and what now has the old one may be anything."""
+    end, name = _end_of(graph), os.fsencode(weights.name)
+    # The name is the last text in such a file, after its length. One that is longer than a byte
+    # tells counts as another.
+    return SHARED_KEY.encode() in end and not end.endswith(bytes([len(name)]) + name)
+
+
+def _end_of(graph: Path) -> bytes:
+    """The part of an ONNX file with its metadata; nothing of one that cannot be read."""
     try:
         with graph.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - KEY_REACH))
-            return key.encode() in file.read()
+            return file.read()
     except OSError:
-        return False
+        return b""
 
 
 def obstacle_to(folder: Path) -> str:

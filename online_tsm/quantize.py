@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 from models.card import CardError, ModelCard
 from models.checkpoints import CheckpointError, load_model, read_card, resolve
-from online_tsm.engine import Array, EngineError
+from online_tsm.engine import Array, EngineError, open_engine
 from online_tsm.engine_onnx import OnnxEngine, open_session
 from online_tsm.equalise import equalised
 from online_tsm.export import export_network
@@ -215,19 +215,18 @@ def _no_advice(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.ERROR
 
 
-def _precision(graph: Path) -> str:
-    model = onnx.load(graph, load_external_data=False)
-    return next((field.value for field in model.metadata_props if field.key == PRECISION_KEY), "")
-
-
 def _quantise(model: str, out: Path, videos: Sequence[str]) -> None:
     check_target(out)
     path = resolve(model)
     card = read_card(path)
-    if path.suffix.lower() == ".onnx" and _precision(path) == "int8":
+    if (path.suffix.lower() == ".onnx"
+            and open_engine(path, "onnxruntime", "cpu").precision == "int8"):
         raise EngineError(f"{path} is INT8 already; give the model that it was made of")
     frames = [frame for video in videos
               for frame in read_frames(video, limit=2 * CALIBRATION_FRAMES)]
+    if len(frames) < 2:
+        raise FramesError(f"{videos[0]} has a single frame; one calibrates, others are compared: "
+                          "give a video of people as the camera will see them")
     inputs = network_inputs(card, frames, len(frames))
     graph: Path | bytes = path
     even: Path | bytes = path

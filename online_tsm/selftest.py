@@ -35,7 +35,7 @@ from online_tsm.engine import (
     open_engine,
 )
 from online_tsm.preprocess import Preprocessor
-from online_tsm.stream import Stream
+from online_tsm.stream import Stream, StreamError
 
 Array = NDArray[np.float32]
 Clip = Callable[[Array], Array]  # inputs [T, 3, h, w] to logits [T, K] of the clip's network
@@ -204,7 +204,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         engine = open_engine(args.model, args.engine, args.device, **given)
         results = run_checks(engine, clip_of(args.model, given))
-    except (CardError, CheckpointError, EngineError) as error:
+    except (CardError, CheckpointError, EngineError, StreamError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"{engine.card.name} on {engine.name}, {engine.device}, {engine.precision}")

@@ -95,7 +95,7 @@ class Stream:
     def __init__(self, engine: Engine, *, phases: int | None = None,
                  allow: Iterable[str] = (), deny: Iterable[str] = (),
                  preset: Preset = "card") -> None:
-        allow, deny = tuple(allow), tuple(deny)
+        allow, deny = _names(allow), _names(deny)
         if phases is not None and (phases != int(phases) or not 1 <= phases <= MAX_PHASES):
             raise StreamError(f"phases is {phases}; it must be a whole number from 1 to "
                               f"{MAX_PHASES}")
@@ -212,6 +212,11 @@ def _prepare(streams: Sequence[Stream], images: Sequence[NDArray[np.uint8]]
         stream._preprocess(image, out)
         seconds.append(clocks.perf_counter() - started)
     return first._inputs, seconds
+
+
+def _names(labels: Iterable[str]) -> tuple[str, ...]:
+    """A single label, too, which is an iterable of letters."""
+    return (labels,) if isinstance(labels, str) else tuple(labels)
 
 
 def _on_device(engine: Engine) -> bool:

@@ -63,6 +63,41 @@ def test_what_cannot_be_read_is_a_sentence(flags, named, capsys):
     assert named in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("flags", "named"), [
+    (["--model", "graph.onnx"], "graph.onnx is a graph; give the checkpoint"),
+    (["--int8", "nowhere.onnx"], "nowhere.onnx is no file"),
+    (["--evaluate", "nowhere"], "nowhere is not there"),
+    (["--json", "folder"], "folder cannot be written: it is a folder"),
+    (["--json", "graph.onnx/a.json"], "graph.onnx is no folder"),
+    (["--plot", "report.plot"], "report.plot: no plot is of this kind; known: "),
+])
+def test_what_would_end_it_later_is_told_at_once(flags, named, tmp_path, monkeypatch, capsys):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "graph.onnx").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(benchmark, "read_frames", lambda *_: pytest.fail("the work has begun"))
+    assert benchmark.main(flags) == 2
+    assert named in capsys.readouterr().err
+
+
+def test_fresh_processes_find_a_model_and_a_video_by_their_whole_paths(
+        model, measured, tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setenv("ONLINE_TSM_CACHE", str(tmp_path))
+    monkeypatch.chdir(model.parent)
+    (model.parent / "a.mp4").touch()
+    monkeypatch.setattr(benchmark, "read_frames", lambda *_: [])
+    monkeypatch.setattr(benchmark, "usable", lambda _: [("torch", "cpu", "fp32")])
+    monkeypatch.setattr(benchmark, "_models", lambda _: [])
+    monkeypatch.setattr(benchmark.fresh, "cold_start",
+                        lambda flags: (given.append(flags[1]), (1.0, None))[1])
+    monkeypatch.setattr(benchmark.fresh, "demo_stages",
+                        lambda source, flags: given.extend([source, flags[1]]))
+    monkeypatch.setattr(benchmark, "table", lambda _: "")
+    assert benchmark.main(["--model", model.name, "--source", "a.mp4", "--cold-starts", "1"]) == 0
+    assert given == [str(model), str(model.parent / "a.mp4"), str(model)]
+
+
 def test_frames_are_spread_over_the_video_and_scaled():
     frames = read_frames(str(benchmark.fresh.SAMPLE), (320, 240), 8)
     assert len(frames) == 8

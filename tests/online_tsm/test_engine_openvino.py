@@ -83,6 +83,14 @@ def test_the_state_matters(engine):
 
 
 @needs_openvino
+def test_inputs_may_be_views_in_any_order_and_read_only(engine):
+    inputs = frames(1)
+    expected, _ = engine.step(inputs, [engine.open_state()])
+    for made in (inputs.copy(), inputs[:, ::-1].copy()[:, ::-1]):
+        made.setflags(write=False)
+        assert (engine.step(made, [engine.open_state()])[0] == expected).all()
+
+
 def test_a_state_that_is_kept_is_never_written_to(engine):
     clip = frames(8)
     _, (kept,) = engine.step(clip[:1], [engine.open_state()])

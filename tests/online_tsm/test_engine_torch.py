@@ -52,6 +52,15 @@ def test_a_state_can_be_stepped_from_twice(engine):
     assert (first == engine.step(clip[1:2], [state])[0]).all()
 
 
+@pytest.mark.filterwarnings("error")
+def test_inputs_may_be_views_in_any_order_and_read_only(engine):
+    inputs = frames(1)
+    expected, _ = engine.step(inputs, [engine.open_state()])
+    turned = inputs[:, ::-1].copy()[:, ::-1]
+    turned.setflags(write=False)
+    assert (engine.step(turned, [engine.open_state()])[0] == expected).all()
+
+
 def test_what_the_engine_says_of_itself(engine):
     assert (engine.name, engine.device, engine.provider, engine.precision) == (
         "torch", "cpu", "torch", "fp32")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from models.checkpoints import DEFAULT_MODEL, resolve, save_model
 from online_tsm import graphs
 from online_tsm.engine import open_engine
 from online_tsm.export import export_network
+from online_tsm.export import main as export
 
 pytestmark = pytest.mark.usefixtures("in_shared_cache")
 
@@ -78,6 +80,26 @@ def test_a_graph_of_other_weights_is_ignored(checkpoint, own_graphs, tmp_path):
     new = logits_of(open_engine(path, device="cpu"))
     assert np.abs(new - old).max() > 0.1
     assert np.abs(new - logits_of(open_engine(path, "torch", "cpu"))).max() < 5e-4
+
+
+def test_copies_under_a_new_name_are_not_mixed_with_what_has_the_old_one(
+        network, tmp_path, own_graphs):
+    old, new = tmp_path / "first.safetensors", tmp_path / "model.safetensors"
+    save_model(network, CARD, new)
+    assert export([str(new), "--beside"]) == 0
+    for path in (new, new.with_suffix(".onnx")):
+        shutil.copy(path, old.with_suffix(path.suffix))
+    save_model(seed_weights(build_network(CARD), seed=1), CARD, new)  # another training
+    expected = logits_of(open_engine(old, "torch", "cpu"))
+    assert np.abs(logits_of(open_engine(old, device="cpu")) - expected).max() < 5e-4
+    assert len(list(own_graphs.iterdir())) == 1
+
+
+def test_threads_may_open_a_model_at_once_at_its_first_start(checkpoint, own_graphs):
+    with ThreadPoolExecutor(4) as threads:
+        engines = list(threads.map(lambda _: open_engine(checkpoint, device="cpu"), range(4)))
+    assert len(list(own_graphs.iterdir())) == 1
+    assert all((logits_of(engine) == logits_of(engines[0])).all() for engine in engines)
 
 
 def test_a_cache_that_cannot_be_written_only_costs_time(checkpoint, tmp_path, monkeypatch, caplog):

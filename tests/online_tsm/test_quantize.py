@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import stat
 
+import cv2
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from foreign_graphs import foreign
 from onnx import helper, numpy_helper
 from seeding import seed_weights
 from tiny_streams import CARD
@@ -223,6 +225,27 @@ def test_beside_its_checkpoint_it_is_not_taken_by_itself(tmp_path, monkeypatch):
 ])
 def test_what_cannot_be_read_is_a_sentence(arguments, named, capsys):
     assert quantize.main(arguments) == 2
+    assert named in capsys.readouterr().err
+
+
+def test_a_single_picture_calibrates_nothing(graph, tmp_path, capsys):
+    path, picture = tmp_path / "tiny.onnx", tmp_path / "one.png"
+    path.write_bytes(graph)
+    cv2.imwrite(str(picture), pictures(1)[0])
+    assert quantize.main([str(path), str(tmp_path / "out.onnx"), "--frames", str(picture)]) == 2
+    assert f"{picture} has a single frame" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("made", "named"), [
+    (foreign(size="s"), "the shape of i1 [1, 3, 's', 's'] is not fixed"),
+    (foreign(kind=onnx.TensorProto.FLOAT16), "only float32 is run here"),
+    (foreign(batch=2), "is for 2 streams at once"),
+])
+def test_a_graph_that_no_engine_runs_is_told_as_by_an_engine(made, named, tmp_path, capsys):
+    path = tmp_path / "foreign.onnx"
+    path.write_bytes(made)
+    path.with_suffix(".yaml").write_text("{labels: [a, b, c], input_size: [4, 4]}")
+    assert quantize.main([str(path), str(tmp_path / "out.onnx")]) == 2
     assert named in capsys.readouterr().err
 
 

@@ -145,6 +145,17 @@ def test_a_failure_sets_the_exit_code(tmp_path, tiny_card, tiny_network, capsys)
     assert "FAIL  mirrored labels are declared: 'left' and 'right'" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("engine", ["torch", "onnxruntime"])
+def test_a_model_whose_logits_are_no_numbers_is_told(checkpoint, tiny_network, tiny_card, engine,
+                                                     capsys):
+    tiny_network.classifier.bias.data[0] = np.nan
+    save_model(tiny_network, tiny_card, checkpoint)
+    assert main(["--model", str(checkpoint), "--engine", engine, "--device", "cpu"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: model 'tiny' g")
+    assert "logits that are not finite numbers; its weights" in said
+
+
 def test_a_user_error_is_one_sentence(capsys):
     assert main(["--model", "nowhere"]) == 2
     assert capsys.readouterr().err.startswith("error: nowhere")

@@ -44,11 +44,13 @@ def test_a_stream_without_warm_up_is_never_cold():
 def test_lists_and_constants_reach_the_head_and_the_detector():
     assert fired(show(Stream(Script(), deny=["stop"]), ("stop", 1))) == []
     assert fired(show(Stream(Script(), allow=["left"]), ("stop", 1), ("left", 1))) == ["left"]
+    assert fired(show(Stream(Script(), allow="left"), ("stop", 1), ("left", 1))) == ["left"]
     slow = Script(card(smoothing=Smoothing(hold_s=9)))
     assert fired(show(Stream(slow), ("stop", 3))) == []
     mute = Script(card(smoothing=Smoothing(disabled=("stop",))))
     assert fired(show(Stream(mute), ("stop", 1))) == []
     assert fired(show(Stream(mute, allow=["stop"]), ("stop", 1))) == ["stop"]
+    assert fired(show(Stream(mute, allow="all"), ("stop", 1))) == ["stop"]
 
 
 def test_predictions_stay_as_they_were():
