@@ -14,7 +14,6 @@ from typing import Any
 
 from app.actions import ActionsError
 from app.loop import Demo, new_stream
-from app.opencv import can_be_named
 from app.outputs import STDOUT, OutputError, say
 from app.personal import delete, listing, model_to_open, teach_dir
 from app.settings import AUTO, Settings, SettingsError
@@ -28,6 +27,7 @@ from models.card_files import read_labels
 from models.checkpoints import DEFAULT_MODEL, read_card
 from models.errors import CheckpointError
 from online_tsm.engine import Engine, EngineError, open_engine
+from online_tsm.file_names import can_be_named
 from online_tsm.labels import EVERY_CLASS, LabelError
 from online_tsm.latency import LatencyError, LatencyReport
 from online_tsm.preprocess import FrameError

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.frames import IMAGE_RATE, POLL_S, Frame, SourceError
-from app.opencv import can_be_named, cv2
+from app.opencv import cv2
+from online_tsm.file_names import can_be_named
 
 logger = logging.getLogger(__name__)
 

@@ -18,14 +18,4 @@ if "OPENCV_LOG_LEVEL" not in os.environ:
     # What goes wrong is said by us, in a sentence; OpenCV's own lines only hide it.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-
-def can_be_named(path: str | os.PathLike[str]) -> bool:
-    """Whether OpenCV can be given this name: one that is not UTF-8 would end the process."""
-    try:
-        os.fspath(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-__all__ = ["can_be_named", "cv2"]
+__all__ = ["cv2"]

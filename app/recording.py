@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.frames import in_colour
-from app.opencv import can_be_named, cv2
+from app.opencv import cv2
 from app.outputs import OutputError
+from online_tsm.file_names import can_be_named
 
 logger = logging.getLogger(__name__)
 

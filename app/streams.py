@@ -11,7 +11,8 @@ from urllib.parse import unquote, urlsplit
 
 from app.files import sane_count
 from app.frames import SourceError, SourceOptions
-from app.opencv import can_be_named, cv2
+from app.opencv import cv2
+from online_tsm.file_names import can_be_named
 
 if TYPE_CHECKING:
     from urllib.request import Request

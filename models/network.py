@@ -33,6 +33,7 @@ class OnlineNetwork(nn.Module):
     def __init__(self, shift: Shift, in_place: bool = False) -> None:
         super().__init__()
         self.shift = shift
+        self._in_place = in_place
         self._shift_clip = shift_clip_in_place if in_place else shift_clip
 
     @abstractmethod
@@ -50,6 +51,8 @@ class OnlineNetwork(nn.Module):
         """Clips [N, T, 3, H, W] to logits of every frame [N, T, K], shifted as in training; or a
         part of the walk, with maps [N, T, C, h, w] in, out, or both."""
         n, t = clip.shape[:2]
+        if start and self._in_place:
+            clip = clip.clone()  # the caller's maps, which the first block may shift
 
         def shift(x: Tensor) -> Tensor:
             return self._shift_clip(x.reshape(n, t, *x.shape[1:]), self.shift).flatten(0, 1)

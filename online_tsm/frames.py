@@ -6,6 +6,8 @@ from typing import Any
 
 import cv2
 
+from online_tsm.file_names import can_be_named
+
 FRAME_SIZE = (640, 480)  # width, height, as most webcams give them
 FRAMES = 64
 
@@ -18,6 +20,8 @@ def read_frames(source: str, size: tuple[int, int] = FRAME_SIZE, limit: int = FR
                 ) -> list[Any]:
     """Frames of a video, spread over all of it, scaled to `size` (width, height) where they are of
     another: BGR uint8. Raises FramesError."""
+    if not can_be_named(source):
+        raise FramesError(f"{source!r}: its name is not UTF-8; rename it")
     video = cv2.VideoCapture(source)
     total = max(int(video.get(cv2.CAP_PROP_FRAME_COUNT)), limit)
     every = total // limit

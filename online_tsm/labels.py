@@ -44,19 +44,22 @@ def restricted(card: ModelCard, allow: Iterable[str] = (), deny: Iterable[str] =
 
     An allow list leaves its classes and the background, those that the card disables among them;
     the single word "all" allows every class. Denied classes are left out in any case. Raises
-    LabelError for a name that is no label, or if no class is left.
+    LabelError for a name that is no label, or if the lists leave no gesture.
     """
     everything = frozenset(range(len(card.labels)))
     names = tuple(allow)
+    denied = tuple(deny)
+    if EVERY_CLASS in names and len(names) > 1 and EVERY_CLASS not in card.labels:
+        raise LabelError(f"allow: {EVERY_CLASS!r} is every class; name it alone")
     if names == (EVERY_CLASS,):
         kept = everything
     elif names:
         kept = indices(card, names, "allow") | indices(card, card.background, "background")
     else:
         kept = everything - indices(card, card.smoothing.disabled, "smoothing: disabled")
-    kept -= indices(card, deny, "deny")
-    if not kept:
-        raise LabelError("deny: every class is denied; at least one must be left")
+    kept -= indices(card, denied, "deny")
+    if (names or denied) and kept <= indices(card, card.background, "background"):
+        raise LabelError("allow, deny: no gesture is left; at least one must be")
     left_out = [card.labels[place] for place in sorted(everything - kept)]
     return card.replace(smoothing={"disabled": left_out})
 

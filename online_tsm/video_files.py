@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from online_tsm.file_names import can_be_named
+
 Image = NDArray[np.uint8]
 Times = NDArray[np.float64]
 
@@ -25,6 +27,7 @@ class RecordingError(ValueError):
 def write_video(path: Path, images: Sequence[Image], rate: float) -> None:
     """`images`, uint8 [H, W, 3] in BGR and of one size, as an MJPG video. Raises RecordingError
     and OSError."""
+    _check_name(path)
     height, width = images[0].shape[:2]
     writer = cv2.VideoWriter(str(path), cv2.CAP_OPENCV_MJPEG, cv2.VideoWriter.fourcc(*"MJPG"),
                              rate, (width, height))
@@ -47,7 +50,8 @@ def write_video(path: Path, images: Sequence[Image], rate: float) -> None:
 
 
 def read_video(path: Path) -> Iterator[Image]:
-    """The frames, uint8 [H, W, 3] in BGR, as far as they can be played."""
+    """The frames, uint8 [H, W, 3] in BGR, as far as they can be played. Raises RecordingError."""
+    _check_name(path)
     video = cv2.VideoCapture(str(path))
     try:
         while video.isOpened():
@@ -65,6 +69,7 @@ def plain_times(path: Path) -> Times:
     By the header where that can be relied on; WebM, MKV and GIF are played to the end, for a
     browser's recording has no number of frames in it, and an uneven rate.
     """
+    _check_name(path)
     video = cv2.VideoCapture(str(path))
     try:
         count, rate = int(video.get(cv2.CAP_PROP_FRAME_COUNT)), video.get(cv2.CAP_PROP_FPS)
@@ -97,3 +102,8 @@ def _stamps(video: cv2.VideoCapture) -> list[float]:
     while video.grab():
         stamps.append(video.get(cv2.CAP_PROP_POS_MSEC) / 1000)
     return stamps
+
+
+def _check_name(path: Path) -> None:
+    if not can_be_named(path):
+        raise RecordingError(f"{str(path)!r}: its name is not UTF-8; rename it")

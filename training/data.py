@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from online_tsm.file_names import can_be_named
 from training.events_file import DataError, LabelledEvent, read_events, rows_of, text_of
 
 Image = NDArray[np.uint8]
@@ -312,6 +313,8 @@ def _played(path: Path, start: int, wanted: set[int]) -> dict[int, Image]:
 
 
 def _opened(path: Path) -> Any:
+    if not can_be_named(path):
+        raise DataError(f"{str(path)!r}: its name is not UTF-8; rename it")
     video = cv2.VideoCapture(str(path)) if path.is_file() else None
     if video is None or not video.isOpened():
         raise DataError(f"{path} is no video that can be opened")

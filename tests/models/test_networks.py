@@ -108,6 +108,19 @@ def test_a_step_changes_nothing_it_was_given(tiny_network):
     assert [n.shape for n in new] == [s.shape for s in state]
 
 
+@pytest.mark.parametrize("architecture", ["mobilenet_v2", "resnet18"])
+@torch.no_grad()
+def test_a_part_of_the_walk_changes_nothing_it_was_given(architecture, seed_weights):
+    """Also where the first of its blocks shifts in place."""
+    network = network_of(architecture, seed_weights, placement="block")
+    clip = torch.randn(1, 3, 3, 32, 32)
+    for start in range(1, 1 + len(list(network.shift_points()))):
+        maps = network(clip, stop=start)
+        before = maps.clone()
+        assert torch.allclose(network(maps, start=start), network(clip), atol=1e-5)
+        assert torch.equal(maps, before)
+
+
 def test_a_both_ways_network_streams_its_past_half(seed_weights):
     """With the future fold left alone, the stream is what a past-only second fold gives."""
     both = network_of("mobilenet_v2", seed_weights, direction="both", past_fold="second")

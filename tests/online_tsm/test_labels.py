@@ -35,9 +35,22 @@ def test_an_unknown_name_is_answered_with_the_nearest_label():
         restricted(FEW, allow=["WAVE"])
 
 
-def test_denying_everything_is_refused():
-    with pytest.raises(LabelError, match="every class is denied"):
-        restricted(FEW, deny=FEW.labels)
+@pytest.mark.parametrize(("allow", "deny"), [
+    ([], FEW.labels), (["nothing"], []), (["wave"], ["wave"]),
+    (["all"], ["wave", "point", "fist"])])
+def test_lists_that_leave_no_gesture_are_refused(allow, deny):
+    with pytest.raises(LabelError, match="no gesture is left"):
+        restricted(FEW, allow, deny)
+
+
+def test_all_stands_alone():
+    with pytest.raises(LabelError, match="name it alone"):
+        restricted(FEW, ["all", "wave"])
+
+
+def test_a_card_that_leaves_out_every_gesture_itself_still_opens():
+    silent = FEW.replace(smoothing={"disabled": ["wave", "point", "fist"]})
+    assert restricted(silent).smoothing.disabled == ("wave", "point", "fist")
 
 
 def test_the_opposites_among_jesters_labels():

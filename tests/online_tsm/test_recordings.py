@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from online_tsm import recordings
+from online_tsm.frames import FramesError, read_frames
 from online_tsm.recordings import (
     RecordingError,
     delete_recording,
@@ -23,7 +24,7 @@ from online_tsm.recordings import (
     safe_label,
     save_recording,
 )
-from online_tsm.video_files import read_video, write_video
+from online_tsm.video_files import plain_times, read_video, write_video
 
 ROOT = Path(__file__).parents[2]
 
@@ -307,3 +308,17 @@ def test_the_default_folder_is_the_users(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_reading_recordings_loads_no_torch() -> None:
     code = "import sys, online_tsm.recordings; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a name that is no text")
+def test_a_name_that_is_not_utf_8_is_a_sentence_wherever_opencv_would_be_given_it(tmp_path: Path
+                                                                                  ) -> None:
+    """OpenCV ends the process at one."""
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mp4"))
+    path.write_bytes(b"")
+    for use in (lambda: write_video(path, clip()[0], 10.0), lambda: list(read_video(path)),
+                lambda: plain_times(path)):
+        with pytest.raises(RecordingError, match="is not UTF-8"):
+            use()
+    with pytest.raises(FramesError, match="is not UTF-8"):
+        read_frames(str(path))

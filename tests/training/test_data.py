@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import cv2
@@ -164,3 +165,12 @@ def test_an_empty_source_is_an_error(tmp_path: Path) -> None:
         open_clips("shards", tmp_path)
     with pytest.raises(DataError, match="table"):
         open_clips("jester", tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have UTF-8 names alone")
+def test_a_video_whose_name_is_not_utf_8_is_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "wave" / "caf\udce9.mp4"
+    path.parent.mkdir()
+    path.write_bytes(b"")
+    with pytest.raises(DataError, match="is not UTF-8"):
+        read_class_folders(tmp_path)
