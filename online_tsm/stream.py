@@ -130,7 +130,7 @@ class Stream:
         self._states.clear()
 
     def _take_turn(self, time: float) -> tuple[Turn, State]:
-        turn = self._clock.turn(time)
+        turn = self._clock.turn(float(time))
         if turn.restart:
             self._head.reset()
         for phase in self._states.keys() - self._clock.live:

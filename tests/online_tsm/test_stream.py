@@ -77,6 +77,11 @@ def test_a_frame_may_be_overwritten_after_the_step():
     assert np.array_equal(raw(reused), raw(run(other, [i / 20 for i in range(12)])))
 
 
+def test_a_time_is_a_plain_number_whatever_was_given():
+    """A NumPy float32 is one that JSON refuses."""
+    assert type(Stream(Memory()).step(image(0), np.float32(0.5)).time) is float
+
+
 def test_stage_times_are_those_of_the_work():
     class Slow(Script):
         def step(self, inputs, states):
