@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from online_tsm.file_names import can_be_named
+from online_tsm.video_files import RecordingError, plain_times
 from training.events_file import DataError, LabelledEvent, read_events, rows_of, text_of
 
 Image = NDArray[np.uint8]
@@ -277,13 +278,17 @@ def whole_clip_event(label: str, times: NDArray[np.float64]) -> LabelledEvent:
 
 
 def video_times(path: Path) -> NDArray[np.float64]:
-    """Times [T] in s of a video's frames, by its header. Raises DataError."""
+    """Times [T] in s of a video's frames: by its header, or where that has no number of frames, as
+    in a browser's recording, by playing it. Raises DataError."""
     video = _opened(path)
     count, rate = int(video.get(cv2.CAP_PROP_FRAME_COUNT)), video.get(cv2.CAP_PROP_FPS)
     video.release()
-    if count <= 0 or not 0 < rate < 1000:
-        raise DataError(f"{path} does not say how many frames it has, or at what rate")
-    return np.asarray(np.arange(count) / rate)
+    if count > 0 and 0 < rate < 1000:
+        return np.asarray(np.arange(count) / rate)
+    try:
+        return plain_times(path)
+    except RecordingError as error:
+        raise DataError(f"{path} does not say how many frames it has, or at what rate") from error
 
 
 def _read_video(path: Path, numbers: Sequence[int]) -> list[Image]:
@@ -299,6 +304,8 @@ def _read_video(path: Path, numbers: Sequence[int]) -> list[Image]:
 def _played(path: Path, start: int, wanted: set[int]) -> dict[int, Image]:
     """The wanted frames, played from number `start` on; none where that one is not there."""
     video, images, image = _opened(path), dict[int, Image](), None
+    if video.get(cv2.CAP_PROP_FRAME_COUNT) <= 0:
+        start = 0  # it cannot jump to a number
     if start:
         video.set(cv2.CAP_PROP_POS_FRAMES, start)
     for number in range(start, max(wanted) + 1):
