@@ -9,11 +9,12 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
-from app.action_file import Action, ActionsError
+from app.action_file import WAIT_S, Action, ActionsError
 from app.outputs import say
 from app.streams import http_request, safe_name
 
@@ -35,7 +36,8 @@ CLOSE_S = 2.0  # how long close() waits for what is still under way
 
 
 class Actions:
-    """Performs actions one after another, in the order of their gestures, beside the video loop.
+    """Performs actions beside the video loop, in the order of their gestures. One that starts a
+    program or asks a server holds back the same gesture's next one alone: a key is pressed at once.
 
     What fails is logged as a warning and never raised. With `dry_run` nothing is done, only
     said, on stderr. ActionsError where keys are to be pressed and cannot be.
@@ -46,11 +48,8 @@ class Actions:
         self._dry_run = dry_run
         self._keys: Keys | None = None
         self.change(actions)
-        self._queue: queue.SimpleQueue[tuple[Action, Event] | None] = queue.SimpleQueue()
+        self._lanes: dict[str | None, _Lane] = {}  # by gesture where it takes a while
         self._closed = False
-        self._abandoned = False
-        self._thread = threading.Thread(target=self._work, name="actions", daemon=True)
-        self._thread.start()
 
     def change(self, actions: Mapping[str, Action]) -> None:
         """These are the actions from now on; ActionsError as above, and then nothing changes. For
@@ -75,10 +74,12 @@ class Actions:
             return
         if self._dry_run:
             say(f"{event.label}: would {describe(action)}")
-        elif self._queue.qsize() >= WAITING:
+            return
+        name = event.label if action.kind in WAIT_S else None
+        if name not in self._lanes:
+            self._lanes[name] = _Lane(self._perform)
+        if not self._lanes[name].put(action, event):
             logger.warning("%s: dropped, %d actions are waiting already", event.label, WAITING)
-        else:
-            self._queue.put((action, event))
 
     def __enter__(self) -> Self:
         return self
@@ -91,21 +92,13 @@ class Actions:
         if self._closed:
             return
         self._closed = True
-        self._queue.put(None)
-        self._thread.join(CLOSE_S)
-        if self._thread.is_alive():
-            logger.warning("an action is still under way, %d more were dropped",
-                           max(self._queue.qsize() - 1, 0))
-            self._abandoned = True
-
-    def _work(self) -> None:
-        while (job := self._queue.get()) is not None and not self._abandoned:
-            action, event = job
-            try:
-                self._perform(action, event)
-            except Exception as error:  # whatever a driver raises, the next gesture counts again
-                logger.warning("%s: could not %s: %s", event.label, describe(action), _why(error))
-                logger.debug("the failure in full", exc_info=True)
+        end = time.monotonic() + CLOSE_S
+        for lane in self._lanes.values():
+            lane.finish()
+        dropped = [left for lane in self._lanes.values()
+                   if (left := lane.abandon(end)) is not None]
+        if dropped:
+            logger.warning("an action is still under way, %d more were dropped", sum(dropped))
 
     def _perform(self, action: Action, event: Event) -> None:
         if action.kind == "print":
@@ -116,6 +109,46 @@ class Actions:
             _post(action, event)
         elif self._keys is not None:  # always: `change` has opened them
             self._keys.press(action.words)
+
+
+class _Lane:
+    """A thread that performs actions one after another."""
+
+    def __init__(self, perform: Callable[[Action, Event], None]) -> None:
+        self._perform = perform
+        self._queue: queue.SimpleQueue[tuple[Action, Event] | None] = queue.SimpleQueue()
+        self._abandoned = False
+        self._thread = threading.Thread(target=self._work, name="actions", daemon=True)
+        self._thread.start()
+
+    def put(self, action: Action, event: Event) -> bool:
+        """Whether there was room for it."""
+        if self._queue.qsize() >= WAITING:
+            return False
+        self._queue.put((action, event))
+        return True
+
+    def finish(self) -> None:
+        """What waits is the last."""
+        self._queue.put(None)
+
+    def abandon(self, end: float) -> int | None:
+        """Waits for the last action until `end`, then drops those that wait. Returns how many; None
+        where all were done."""
+        self._thread.join(max(0.0, end - time.monotonic()))
+        if not self._thread.is_alive():
+            return None
+        self._abandoned = True
+        return max(self._queue.qsize() - 1, 0)
+
+    def _work(self) -> None:
+        while (job := self._queue.get()) is not None and not self._abandoned:
+            action, event = job
+            try:
+                self._perform(action, event)
+            except Exception as error:  # whatever a driver raises, the next gesture counts again
+                logger.warning("%s: could not %s: %s", event.label, describe(action), _why(error))
+                logger.debug("the failure in full", exc_info=True)
 
 
 def describe(action: Action) -> str:

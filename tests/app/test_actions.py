@@ -125,8 +125,28 @@ def test_close_does_not_wait_for_ever(server: Any, caplog: pytest.LogCaptureFixt
     assert "an action is still under way, 3 more were dropped" in caplog.text
     actions.fire(event())  # after the end: nothing
     server.release.set()
-    actions._thread.join(20.0)
+    (lane,) = actions._lanes.values()
+    lane._thread.join(20.0)
     assert len(server.got) == 1
+
+
+def test_a_program_that_goes_on_holds_back_no_other_gesture(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Opening a player with one gesture, then pressing keys for it with others."""
+    player = python("import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep(9)",
+                    str(tmp_path / "plays"))
+    other = python("import sys; open(sys.argv[1], 'w').close()", str(tmp_path / "other"))
+    bound = {"Thumb Up": player, "Swiping Left": Action("print", ("next",)), "Stop Sign": other}
+    actions = Actions(bound)
+    actions.fire(event())
+    wait_for((tmp_path / "plays").exists)
+    actions.fire(event("Swiping Left"))
+    actions.fire(event("Stop Sign"))
+    wait_for((tmp_path / "other").exists)
+    wait_for(lambda: "next" in capsys.readouterr().err)
+    (busy,) = [lane for label, lane in actions._lanes.items() if label == "Thumb Up"]
+    assert busy._thread.is_alive()  # still waits for the player
+    actions.close()
 
 
 def test_close_lets_what_waits_happen(server: Any) -> None:
@@ -174,6 +194,7 @@ def test_failure_is_a_sentence_and_the_next_one_works(
         actions.fire(event())
         actions.fire(event("Swiping Left"))
         wait_for((tmp_path / "after").exists)
+        wait_for(lambda: caplog.records)
     assert message in caplog.text
     assert "secret" not in caplog.text
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
