@@ -28,6 +28,7 @@ from models.checkpoints import DEFAULT_MODEL, read_card
 from models.errors import CheckpointError
 from online_tsm.engine import Engine, EngineError, open_engine
 from online_tsm.file_names import can_be_named
+from online_tsm.graphs import obstacle_to
 from online_tsm.labels import EVERY_CLASS, LabelError
 from online_tsm.latency import LatencyError, LatencyReport
 from online_tsm.preprocess import FrameError
@@ -180,7 +181,7 @@ def _source_options(settings: Settings) -> SourceOptions:
 
 
 def _check_files(settings: Settings) -> None:
-    """No output may be an input or another output, and the report must have a folder to go to."""
+    """No output may be an input or another output, and the report must have a place to go to."""
     inputs = {"--source": settings.source, "--model": settings.model,
               "--card": settings.card_file, "--labels": settings.labels_file,
               "--actions": settings.actions}
@@ -201,10 +202,10 @@ def _check_files(settings: Settings) -> None:
         taken[path] = flag
     if settings.latency is None:
         return
-    if not os.path.isdir(Path(os.path.realpath(settings.latency)).parent):
-        raise SettingsError(f"--latency {settings.latency}: there is no such folder; make it first")
-    if os.path.isdir(settings.latency):
-        raise SettingsError(f"--latency {settings.latency} is a folder; name a file")
+    obstacle = ("it is a folder; name a file" if os.path.isdir(settings.latency)
+                else obstacle_to(Path(os.path.realpath(settings.latency)).parent))
+    if obstacle:
+        raise SettingsError(f"--latency {settings.latency} cannot be written: {obstacle}")
 
 
 def _check_teach_dir(settings: Settings) -> None:
@@ -239,7 +240,10 @@ def _report(report: LatencyReport, settings: Settings, run: Sinks | None) -> Non
             _write_report(report, run.folder.file(f"latency{suffix}"))
         say(f"results in {run.folder.path}")
     if settings.latency:
-        _write_report(report, Path(settings.latency))
+        path = Path(settings.latency)
+        with contextlib.suppress(OSError):  # writing tells it
+            path.parent.mkdir(parents=True, exist_ok=True)
+        _write_report(report, path)
 
 
 def _write_report(report: LatencyReport, path: Path) -> None:

@@ -115,10 +115,12 @@ def test_models_are_listed_with_their_licence(tmp_path: Path) -> None:
 
 def test_a_run_without_a_gesture_keeps_its_empty_list_of_events(clip: Path, tmp_path: Path) -> None:
     assert run_demo_here("--source", clip, "--no-display", "--fast", "--no-record", "--out",
-                         tmp_path / "runs", "--max-frames", 3) == 0
+                         tmp_path / "runs", "--max-frames", 3, "--latency",
+                         tmp_path / "reports" / "today.json") == 0
     folder = run_folder(tmp_path)
     assert (folder / "events.jsonl").read_text() == ""
     assert (folder / "latency.json").stat().st_size > 0
+    assert (tmp_path / "reports" / "today.json").stat().st_size > 0  # its folder was made
 
 
 def test_a_video_that_changes_its_size_midway(tmp_path: Path) -> None:
