@@ -26,16 +26,20 @@ class Average:
         self.network: OnlineNetwork = copy.deepcopy(network).eval().requires_grad_(False)
         self.decay = decay
 
-    @torch.no_grad()
     def update(self, network: OnlineNetwork, step: int) -> None:
         """Moves towards `network`, faster in the first steps."""
-        keep = min(self.decay, (1 + step) / (10 + step))
-        own = self.network.state_dict()
-        for name, value in network.state_dict().items():
-            if value.is_floating_point():
-                own[name].lerp_(value, 1 - keep)
-            else:
-                own[name].copy_(value)
+        move(self.network, network, 1 - min(self.decay, (1 + step) / (10 + step)))
+
+
+@torch.no_grad()
+def move(network: OnlineNetwork, other: OnlineNetwork, share: float) -> None:
+    """Moves weights and statistics of `network` so much of the way to those of `other`."""
+    own = network.state_dict()
+    for name, value in other.state_dict().items():
+        if value.is_floating_point():
+            own[name].lerp_(value, share)
+        else:
+            own[name].copy_(value)
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:

@@ -56,6 +56,8 @@ class OptimiserOptions:
     frozen_blocks: int = 3  # of the walk, from the stem on: they keep weights and statistics,
     frozen_views: int = 60_000  # so long
     still_norms: bool = False  # batch norms keep their statistics; for a network trained before
+    initial_share: float = 0.0  # of the initial weights in what is judged and published: the mean
+    # of both may know more than either, where few clips were learnt (arXiv 2109.01903)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from training.frozen import FrozenFront, StillNorms
 from training.loss import Losses
 from training.made_by import commit
 from training.plots import plot_curves
-from training.progress import Average, Log, StateError, load_state, save_state
+from training.progress import Average, Log, StateError, load_state, move, save_state
 from training.recipe import Recipe, RecipeError, card_of
 from training.samples import Batch, Samples, batches
 from training.validation import Scores, make_cases, scores, tally
@@ -76,6 +76,12 @@ class Trainer:
         state = load_state(self.out / "state.pt")
         if state is None and recipe.initial:
             load_initial_weights(self.network, Path(recipe.initial), self.card.labels)
+        self.initial: OnlineNetwork | None = None
+        if recipe.optimiser.initial_share:
+            if not recipe.initial:
+                raise RecipeError("recipe: optimiser: initial_share needs weights under `initial:`")
+            self.initial = build_network(self.card).to(self.device)
+            load_initial_weights(self.initial, Path(recipe.initial), self.card.labels)
         widen(self.network, self.card, len(recipe.auxiliary))
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.world > 1:
@@ -227,8 +233,15 @@ class Trainer:
         held_out = f"{self.best.top1:.3f}" if self.best.step else "not judged yet"
         bar.set_postfix_str(f"loss {self.log.rows[-1]['loss']}, held out {held_out}")
 
-    def _validate(self) -> None:
+    def _result(self) -> OnlineNetwork:
+        """The average, with the initial weights' share in it."""
         network = narrowed(self.average.network, self.card)
+        if self.initial is not None:
+            move(network, self.initial, self.recipe.optimiser.initial_share)
+        return network
+
+    def _validate(self) -> None:
+        network = self._result()
         sums = tally(network, self.cases, self.card, self.bf16)
         found = scores(total(sums.to(self.device).float()))
         better = found.top1 > self.best.top1
@@ -285,6 +298,7 @@ class Trainer:
             raise StateError(f"{self.out / 'state.pt'} is no state of a training; name another "
                              "folder under `out:`, or delete the file to start anew")
         said = {"auxiliary": [], **json.loads(state["recipe"])}  # older states know of none
+        said["optimiser"] = {"initial_share": 0.0, **said["optimiser"]}  # nor of this
         for key, value in said.items():
             if value != json.loads(_fixed(self.recipe))[key]:
                 raise StateError(f"{self.out} holds a training with other settings under {key!r}; "

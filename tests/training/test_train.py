@@ -81,6 +81,26 @@ def test_an_initial_checkpoint_is_taken(recipe: dict[str, object], tmp_path: Pat
     assert torch.equal(own["classifier.weight"], weights["classifier.weight"])  # the same labels
 
 
+def test_the_initial_weights_have_their_share_in_what_is_published(recipe: dict[str, object],
+                                                                   tmp_path: Path) -> None:
+    initial = run({**recipe, "out": str(tmp_path / "first")}) / "last.safetensors"
+
+    def published(share: float) -> dict[str, torch.Tensor]:
+        out = str(tmp_path / f"share {share}")
+        options = {**recipe["optimiser"], "initial_share": share}
+        return load_file(run({**recipe, "out": out, "seed": 5, "initial": str(initial),
+                              "optimiser": options}) / "last.safetensors")
+
+    alone, mean = published(0.0), published(0.25)
+    for name, tensor in load_file(initial).items():
+        if tensor.is_floating_point():
+            assert torch.allclose(mean[name], 0.25 * tensor + 0.75 * alone[name], atol=1e-6), name
+    assert not torch.equal(alone["classifier.weight"], mean["classifier.weight"])
+    recipe["optimiser"] = {**recipe["optimiser"], "initial_share": 0.5}
+    with pytest.raises(RecipeError, match="needs weights under"):
+        run(recipe)
+
+
 def test_a_changed_recipe_does_not_go_on(recipe: dict[str, object],
                                          capsys: pytest.CaptureFixture[str], tmp_path: Path
                                          ) -> None:
