@@ -17,6 +17,7 @@ from app.recording import VideoRecorder, unused
 from app.settings import AUTO, Settings
 from app.sources import Frame
 from models.card import ModelCard
+from online_tsm.labels import restricted
 from online_tsm.stream import Prediction
 
 LIVE_RATE = 30.0  # of a recording that starts before a camera's rate is known
@@ -50,6 +51,7 @@ class Sinks:
             self._predictions = (stack.enter_context(JsonLines(settings.predictions))
                                  if settings.predictions else None)
             self._settings, self._labels = settings, card.labels
+            self._off = restricted(card, settings.allow, settings.deny).smoothing.disabled
             self._actions = stack.enter_context(
                 Actions(self._read_actions(settings.actions), settings.dry_run)
             ) if settings.actions else None
@@ -82,10 +84,15 @@ class Sinks:
 
     @property
     def waiting(self) -> str:
-        """A sentence on the gestures that have an action but are not in the model yet, or ""."""
-        names = self._actions.waiting(self._labels) if self._actions is not None else []
-        return "; ".join(f"the model does not know {name!r}: its action waits until it is taught"
-                         for name in names)
+        """A sentence on the gestures that have an action but are not in the model yet, or are left
+        out; or ""."""
+        if self._actions is None:
+            return ""
+        unknown = [f"the model does not know {name!r}: its action waits until it is taught"
+                   for name in self._actions.waiting(self._labels)]
+        off = [f"{name!r} is left out: its action waits for an --allow that names it"
+               for name in self._actions.bound(self._off)]
+        return "; ".join([*unknown, *off])
 
     def follow(self, card: ModelCard) -> str:
         """Another model is in use: its gestures set off actions from now on, and no others. The

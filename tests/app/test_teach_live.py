@@ -227,6 +227,17 @@ def test_with_the_taught_model_left_out_its_actions_wait(tmp_path: Path, tiny_ca
         assert "does not know 'Knock'" in sinks.waiting
 
 
+def test_an_action_of_a_gesture_that_is_left_out_is_told(tmp_path: Path, tiny_card: ModelCard
+                                                         ) -> None:
+    actions = "left: {key: left}\nstop: {key: space}\n"
+    card = tiny_card.replace(smoothing={"disabled": ["stop"]})
+    with Sinks(settings_of(tmp_path, actions), card, headless=False) as sinks:
+        assert sinks.waiting == "'stop' is left out: its action waits for an --allow that names it"
+    with Sinks(settings_of(tmp_path, actions, allow=["all"], deny=["left"]), card,
+               headless=False) as sinks:
+        assert sinks.waiting == "'left' is left out: its action waits for an --allow that names it"
+
+
 def ended(folder: Path) -> Trainer:
     trainer = Trainer(folder, "m", folder / PERSONAL, folder / "report")
     end = time.monotonic() + PATIENCE_S
