@@ -21,7 +21,7 @@ def plot_curves(path: Path, panels: Mapping[str, Curves], x_label: str,
                 ranges: Curves | None = None) -> None:
     """One panel above the other, each with its named curves; `ranges`: from where to where a
     curve's values may be (low, high), by the same name."""
-    figure = Figure(figsize=(8, 2.6 * len(panels)), layout="constrained")
+    figure = Figure(figsize=(9.5, 2.6 * len(panels)), layout="constrained")
     FigureCanvasAgg(figure)
     for number, (title, curves) in enumerate(panels.items(), 1):
         axes = figure.add_subplot(len(panels), 1, number)
@@ -32,7 +32,7 @@ def plot_curves(path: Path, panels: Mapping[str, Curves], x_label: str,
         axes.set_title(title, fontsize=10)
         axes.grid(alpha=0.3)
         if curves:
-            axes.legend(fontsize=8)
+            axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     axes.set_xlabel(x_label)
     _save(figure, path)
 
