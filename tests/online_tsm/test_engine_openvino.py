@@ -91,6 +91,7 @@ def test_inputs_may_be_views_in_any_order_and_read_only(engine):
         assert (engine.step(made, [engine.open_state()])[0] == expected).all()
 
 
+@needs_openvino
 def test_a_state_that_is_kept_is_never_written_to(engine):
     clip = frames(8)
     _, (kept,) = engine.step(clip[:1], [engine.open_state()])
