@@ -64,6 +64,7 @@ class Smoothing:
     cooldown_s: float = 0.4  # no two events of one class closer than this
     return_s: float = 0.9  # the opposite class is suppressed this long while the hand returns
     thresholds: Mapping[str, float] = field(default_factory=dict)  # `rise` of single classes
+    holds: Mapping[str, float] = field(default_factory=dict)  # `hold_s` of single classes
     disabled: tuple[str, ...] = ()  # classes left out before the softmax, unless allowed by name
     added: tuple[str, ...] = ()  # classes that came when the others' thresholds were set already
 
@@ -231,13 +232,16 @@ def _check_texts(card: ModelCard) -> None:
 def _check_names(card: ModelCard) -> None:
     if any(len(pair) != 2 for pair in card.mirrored_pairs):
         raise CardError("card: mirrored_pairs must be pairs of two labels")
-    if not isinstance(card.smoothing.thresholds, Mapping):
-        raise CardError("card: smoothing: thresholds must be labels with a number each, got "
-                        f"{card.smoothing.thresholds!r}")
+    for key in ("thresholds", "holds"):
+        value = getattr(card.smoothing, key)
+        if not isinstance(value, Mapping):
+            raise CardError(f"card: smoothing: {key} must be labels with a number each, got "
+                            f"{value!r}")
     named = {
         "background": card.background,
         "mirrored_pairs": [name for pair in card.mirrored_pairs for name in pair],
         "smoothing: thresholds": list(card.smoothing.thresholds),
+        "smoothing: holds": list(card.smoothing.holds),
         "smoothing: disabled": card.smoothing.disabled,
         "smoothing: added": card.smoothing.added,
     }
@@ -264,6 +268,7 @@ def _check_numbers(card: ModelCard) -> None:
         "warmup_steps": (card.warmup_steps,),
         "smoothing: window_s": (smooth.window_s,),
         "smoothing: hold_s": (smooth.hold_s,),
+        "smoothing: holds": tuple(smooth.holds.values()),
         "smoothing: cooldown_s": (smooth.cooldown_s,),
         "smoothing: return_s": (smooth.return_s,),
     }

@@ -28,8 +28,9 @@ class EventDetector:
     """Fires a class once, when it leads clearly for long enough; the card's `smoothing` says how.
 
     A class leads while it is the most probable one, at or above its upper threshold, and
-    `margin` ahead of the second. After `hold_s` of leading it fires. It cannot fire again before
-    it has sunk below the lower threshold, nor within `cooldown_s`.
+    `margin` ahead of the second. After `hold_s` of leading, or as long as `holds` says of it, it
+    fires. It cannot fire again before it has sunk below the lower threshold, nor within
+    `cooldown_s`.
 
     If a class begins to lead within `return_s` after its opposite has fired, that is taken for
     the hand's way back: it stays silent until it has sunk and risen again. Other classes know
@@ -52,8 +53,10 @@ class EventDetector:
         self._added = np.array(sorted(indices(card, constants.added, "smoothing: added")), np.intp)
         self._shares = ~np.isin(np.arange(len(card.labels)), self._added)
         self._rise = np.full(len(card.labels), constants.rise)
-        for name, threshold in constants.thresholds.items():
-            self._rise[list(indices(card, [name], "smoothing: thresholds"))] = threshold
+        self._hold = np.full(len(card.labels), constants.hold_s)
+        for of_class, key in ((self._rise, "thresholds"), (self._hold, "holds")):
+            for name, value in getattr(constants, key).items():
+                of_class[list(indices(card, [name], f"smoothing: {key}"))] = value
         # a class whose own upper threshold lies below the common lower one sinks at half of it
         self._fall = np.where(constants.fall < self._rise, constants.fall, self._rise / 2)
         self.reset()
@@ -80,7 +83,7 @@ class EventDetector:
                 self._armed[leader] = False
         if leader is None or not self._armed[leader]:
             return ()
-        if time - self._since < self._constants.hold_s - EPSILON_S:
+        if time - self._since < self._hold[leader] - EPSILON_S:
             return ()
         if self._elapsed(leader, time) < self._constants.cooldown_s - EPSILON_S:
             return ()

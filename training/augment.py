@@ -195,10 +195,10 @@ def swap_background(images: Sequence[Image], masks: Sequence[Image], rng: Rng) -
         (width, height),
         interpolation=cv2.INTER_CUBIC if rng.random() < 0.5 else cv2.INTER_NEAREST,
     )
-    swapped = []
+    swapped, paint = [], np.asarray(wall.clip(0, 255), np.uint8)
     for image, mask in zip(images, masks, strict=True):
         if image.shape[:2] != (height, width):  # a cut to a clip of another size
-            wall, (height, width) = cv2.resize(wall, image.shape[1::-1]), image.shape[:2]
-        person = (mask.astype(np.float32) / 255)[..., None]
-        swapped.append(np.asarray(image * person + wall.clip(0, 255) * (1 - person), np.uint8))
+            paint = np.asarray(cv2.resize(paint, image.shape[1::-1]), np.uint8)
+            height, width = image.shape[:2]
+        swapped.append(np.asarray(cv2.copyTo(image, mask, paint.copy()), np.uint8))
     return swapped

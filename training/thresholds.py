@@ -3,9 +3,9 @@
     python -m training.thresholds --model M.safetensors --shards HELD_OUT --out M2.safetensors
 
 Only rendered streams of held-out people may be used. Each of them is judged by what the others fit;
-classes whose precision does not hold there get the highest threshold that does as well, and are
-disabled if it does not hold then: they can be switched on again. Then all people together fit the
-thresholds of the other classes.
+classes whose precision does not hold there must lead for half a second before they fire and get the
+highest threshold that does as well, and are disabled if it does not hold then: they can be switched
+on again. Then all people together fit the thresholds of the other classes.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ GRID = tuple(step / 20 for step in range(7, 20))  # thresholds tried: 0.35 to 0.
 FEWEST = 5  # events of a class, or its threshold is left as it is
 FEWEST_PEOPLE = 2  # each is judged by what the others fit
 PRECISION = 0.8  # of a class that stays on
+LONG_HOLD_S = 0.5  # what other gestures begin with, an open palm say, is gone by then
 PRIOR = 20  # events of the other classes, on average, that count with a class's own
 NONE = (0, 0, 0)
 TRAINING_CAST = SPLITS[0]  # how the names of its people begin
@@ -115,6 +116,16 @@ def _average(counts: Sequence[tuple[int, ...]]) -> tuple[float, ...]:
     return tuple(value / max(sums[0] + sums[2], 1) for value in sums)
 
 
+def held_back(recordings: Sequence[Recording], card: ModelCard) -> tuple[ModelCard, list[str]]:
+    """The card with longer holds for the classes whose precision does not hold across people,
+    without those of them whose precision does not hold then; and the names of all of these."""
+    tried = try_all(recordings, card)
+    careful = unreliable(crossed(recordings, card, tried=tried), card)
+    card = card.replace(smoothing={"holds": dict.fromkeys(careful, LONG_HOLD_S)})
+    disabled = unreliable(crossed(recordings, card, careful), card)
+    return card.replace(smoothing={"disabled": disabled}), careful
+
+
 def unreliable(cases: Sequence[StreamCase], card: ModelCard) -> list[str]:
     """The gestures whose precision in these cases is under 0.8, or that were never found."""
     counts = class_counts(cases)
@@ -151,17 +162,14 @@ def fit(model: str, shards: Path, out: Path, most: int | None) -> list[str]:
     """Fits, judges and writes; the lines of a report. Raises evaluate.USER_ERRORS."""
     check_file(out, suffix=".safetensors")
     network, card = load_model(model)
-    card = card.replace(smoothing={"thresholds": {}, "disabled": []})
+    card = card.replace(smoothing={"thresholds": {}, "holds": {}, "disabled": []})
     engine = open_engine(model)
     clips = sample(open_clips("shards", shards), most)
     check_held_out(clips, shards)
     check_labels(clips, card)
     recordings = [record(clip, engine, padded=True, allow=("all",))
                   for clip in tqdm(clips, unit="stream", leave=False)]
-    tried = try_all(recordings, card)
-    careful = unreliable(crossed(recordings, card, tried=tried), card)
-    disabled = unreliable(crossed(recordings, card, careful, tried), card)
-    card = card.replace(smoothing={"disabled": disabled})
+    card, careful = held_back(recordings, card)
     tried = try_all(recordings, card)  # what is off takes no event from the others
     figures = stream_figures(crossed(recordings, card, careful, tried))
     new = fitted(recordings, card, careful, tried)
@@ -173,7 +181,9 @@ def fit(model: str, shards: Path, out: Path, most: int | None) -> list[str]:
     return [*(f"{name:38} {figure}" for name, figure in figures.items()),
             "", "thresholds: " + ", ".join(f"{label} {rise:.2f}" for label, rise
                                            in new.smoothing.thresholds.items()),
-            f"disabled (precision under {PRECISION}): {', '.join(disabled) or 'none'}"]
+            f"must lead for {LONG_HOLD_S} s: {', '.join(careful) or 'none'}",
+            f"disabled (precision under {PRECISION}): "
+            f"{', '.join(new.smoothing.disabled) or 'none'}"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

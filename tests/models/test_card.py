@@ -80,6 +80,9 @@ def test_replace_fills_partial_groups(tiny_card):
     ({"smoothing": {"thresholds": ["a"]}}, r"thresholds must be labels .* got \['a'\]"),
     ({"smoothing": {"thresholds": {1: 0.5}}}, "thresholds names 1, which is no label"),
     ({"smoothing": {"thresholds": {"a": "0.5"}}}, "thresholds is '0.5'"),
+    ({"smoothing": {"holds": ["a"]}}, r"holds must be labels .* got \['a'\]"),
+    ({"smoothing": {"holds": {"z": 0.5}}}, "holds names 'z'"),
+    ({"smoothing": {"holds": {"a": -1}}}, "holds is -1"),
 ])
 def test_what_is_refused(fields, message):
     with pytest.raises(CardError, match=message):

@@ -33,7 +33,8 @@ def test_saved_and_loaded_is_the_same(saved, tiny_network, tiny_card):
 def test_a_card_that_uses_every_field_survives(tiny_network, tiny_card, tmp_path):
     card = tiny_card.replace(
         measured={"top1": 0.5, "how": "é"}, provenance="x", licence="MIT", filter="area",
-        mean=(0.5, 0.4, 0.3), smoothing={"thresholds": {"stop": 0.7}, "disabled": ["left"]},
+        mean=(0.5, 0.4, 0.3), smoothing={
+            "thresholds": {"stop": 0.7}, "holds": {"stop": 0.5}, "disabled": ["left"]},
         shift={"padding": "circulant"})
     save_model(tiny_network, card, tmp_path / "new folder" / "x.safetensors")
     assert read_card(tmp_path / "new folder" / "x.safetensors") == card

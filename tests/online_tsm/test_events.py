@@ -69,6 +69,14 @@ def test_the_upper_threshold_is_the_cards_and_each_class_may_have_its_own():
     assert names(strong) == ["Thumb Up", "Stop Sign"]
 
 
+def test_each_class_may_have_a_hold_of_its_own():
+    detector = EventDetector(jester(holds={"Stop Sign": 0.5}))
+    short = play(detector, ("Stop Sign", 0.9, 0.4), (REST, 1, 1), ("Thumb Up", 0.9, 0.4))
+    assert names(short) == ["Thumb Up"]
+    (event,) = play(detector, (REST, 1, 1), ("Stop Sign", 0.9, 1), start=9)
+    assert event.time == pytest.approx(10.5, abs=0.04)
+
+
 def test_a_class_that_hardly_leads_does_not_fire():
     detector = EventDetector(jester(rise=0.4))
     for frame in range(60):

@@ -25,10 +25,12 @@ from training.streams import Recording, padded_times, record, replay
 from training.synthesis.cast import people
 from training.thresholds import (
     FEWEST,
+    LONG_HOLD_S,
     TRAINING_CAST,
     cases_of,
     crossed,
     fitted,
+    held_back,
     unreliable,
     with_thresholds,
 )
@@ -131,12 +133,13 @@ def test_a_replay_fires_what_the_stream_fired(model: Path, shards: Path) -> None
     assert fired  # or this says nothing
 
 
-def logits_recording(person: str, truth: str, said: str, strength: float) -> Recording:
-    """3 s of "nothing", 1 s in which the network says something, 3 s of "nothing"."""
+def logits_recording(person: str, truth: str, said: str, strength: float, long: float = 1
+                     ) -> Recording:
+    """3 s of "nothing", `long` s in which the network says something, 3 s of "nothing"."""
     times = np.arange(0, 7, 0.1)
     logits = np.zeros((len(times), 4), np.float32)
     logits[:, 3] = 4
-    during = (times >= 3) & (times < 4)
+    during = (times >= 3) & (times < 3 + long)
     logits[during, 3] = 0
     logits[during, LABELS.index(said)] = strength
     happened = (LabelledEvent(truth, 2.8, 4.0, stroke=(3, 4)),) if truth else ()
@@ -180,6 +183,22 @@ def test_thresholds_part_true_from_false_and_unreliable_classes_go(toy_card: Mod
     assert unreliable(untuned, toy_card) == ["left", "stop"]
     assert len(crossed(recordings, toy_card)) == len(recordings)
     assert unreliable(crossed(recordings, toy_card), toy_card) == ["stop"]
+
+
+def test_a_class_that_is_invented_for_a_moment_must_lead_for_longer(toy_card: ModelCard) -> None:
+    """"left" and "stop" are invented as often as they are true: "left" for a moment only."""
+    recordings = []
+    for person in ("p0", "p1", "p2", "p0", "p1", "p2"):
+        recordings += [logits_recording(person, "right", "right", 5),
+                       logits_recording(person, "left", "left", 5),
+                       logits_recording(person, "", "left", 5, long=0.4),
+                       logits_recording(person, "stop", "stop", 5),
+                       logits_recording(person, "", "stop", 5)]
+    card, careful = held_back(recordings, toy_card)
+    assert careful == ["left", "stop"]
+    assert card.smoothing.holds == {"left": LONG_HOLD_S, "stop": LONG_HOLD_S}
+    assert card.smoothing.disabled == ("stop",)
+    assert class_counts(crossed(recordings, card, careful))["left"] == (6, 0, 0)
 
 
 def test_careful_classes_are_judged_by_the_highest_threshold_that_does_as_well(

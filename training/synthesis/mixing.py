@@ -1,0 +1,134 @@
+"""A way of performing between two others: people follow no list of ways."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from training.synthesis.language import Motion, Phase, Pose, Shape, Style
+from training.synthesis.values import Range, Triple
+
+Rng = np.random.Generator
+MIXED_SHARE = 0.5  # of training's performances
+MOST = 0.5  # of the other way
+ALIKE = -0.3  # cosine of two directions: between those that differ more lies something else
+
+
+def drawn_between(style: Style, styles: list[Style], rng: Rng) -> Style:
+    """Sometimes a way between `style` and another one of `styles` with the same course; else
+    `style` itself."""
+    if rng.random() >= MIXED_SHARE:
+        return style
+    share = float(rng.uniform(0, MOST))
+    order = (styles[place] for place in rng.permutation(len(styles)))
+    return next((way for other in order if (way := between(style, other, share))), style)
+
+
+def between(one: Style, other: Style, share: float) -> Style | None:
+    """The way that lies `share` (0 to 1) from `one` to `other`: places, directions, fingers, times.
+
+    None where their phases do not correspond (but for holds, which may be missing in one of them),
+    or where a hand points elsewhere.
+    """
+    if one is other or (one.hands, one.prop, one.repeat) != (other.hands, other.prop, other.repeat):
+        return None
+    pairs = _paired(one.phases, other.phases)
+    if pairs is None or not all(_alike(a, b) for a, b in pairs):
+        return None
+    return replace(
+        one, name=f"{one.name} + {other.name}", event=_mean(one.event, other.event, share),
+        size=_range(one.size, other.size, share),
+        phases=tuple(_phase(a, b, share) for a, b in pairs))
+
+
+def _paired(one: tuple[Phase, ...], other: tuple[Phase, ...]) -> list[tuple[Phase, Phase]] | None:
+    """Phases that correspond. A plain hold that only one of them has is one of no time in the
+    other."""
+    pairs: list[tuple[Phase, Phase]] = []
+    left, right = list(one), list(other)
+    while left or right:
+        a, b = (rest[0] if rest else None for rest in (left, right))
+        if a and b and a.kind == b.kind:
+            pairs.append((left.pop(0), right.pop(0)))
+        elif a and _plain_hold(a):
+            pairs.append((a, replace(left.pop(0), time=(0.0, 0.0))))
+        elif b and _plain_hold(b):
+            pairs.append((replace(b, time=(0.0, 0.0)), right.pop(0)))
+        else:
+            return None
+    return pairs
+
+
+def _plain_hold(phase: Phase) -> bool:
+    return phase.kind == "hold" and phase.to is None and phase.motion is None
+
+
+def _alike(a: Phase, b: Phase) -> bool:
+    if (a.to is None) != (b.to is None) or len(a.through) != len(b.through):
+        return False
+    if (a.motion and a.motion.kind) != (b.motion and b.motion.kind):
+        return False
+    poses = [*zip(a.through, b.through, strict=True)]
+    if a.to and b.to:
+        poses.append((a.to, b.to))
+    directions = [pair for p, q in poses for pair in ((p.point, q.point), (p.palm, q.palm))]
+    if a.motion and b.motion:
+        directions.append((a.motion.axis, b.motion.axis))
+        directions += [pair for pair in ((a.motion.move, b.motion.move),
+                                         (a.motion.move_across, b.motion.move_across))
+                       if np.any(pair[0]) and np.any(pair[1])]
+    return all(_cosine(*pair) > ALIKE for pair in directions)
+
+
+def _cosine(a: Triple, b: Triple) -> float:
+    """Of the middles of two ranges."""
+    p, q = np.mean(a, 1), np.mean(b, 1)
+    return float(p @ q / max(float(np.linalg.norm(p) * np.linalg.norm(q)), 1e-9))
+
+
+def _phase(a: Phase, b: Phase, share: float) -> Phase:
+    arcs = [phase.arc or ((0.0, 0.0),) * 3 for phase in (a, b)]
+    return replace(
+        a, time=_range(a.time, b.time, share),
+        to=_pose(a.to, b.to, share) if a.to and b.to else a.to,
+        through=tuple(_pose(p, q, share) for p, q in zip(a.through, b.through, strict=True)),
+        arc=_triple(arcs[0], arcs[1], share) if a.arc or b.arc else None,
+        motion=_motion(a.motion, b.motion, share) if a.motion and b.motion else a.motion)
+
+
+def _pose(a: Pose, b: Pose, share: float) -> Pose:
+    return Pose(_triple(a.at, b.at, share), _triple(_unit(a.point), _unit(b.point), share),
+                _triple(_unit(a.palm), _unit(b.palm), share), _shape(a.shape, b.shape, share),
+                _range(a.elbow, b.elbow, share))
+
+
+def _unit(direction: Triple) -> Triple:
+    """Of any length they mean the same, but not when they are mixed."""
+    length = max(float(np.linalg.norm(np.mean(direction, 1))), 1e-6)
+    x, y, z = ((low / length, high / length) for low, high in direction)
+    return x, y, z
+
+
+def _shape(a: Shape, b: Shape, share: float) -> Shape:
+    """The thumb is that of the nearer one."""
+    knuckle, curl = (tuple(_range(p, q, share) for p, q in zip(*pair, strict=True))
+                     for pair in ((a.knuckle, b.knuckle), (a.curl, b.curl)))
+    return Shape(knuckle, curl, _range(a.spread, b.spread, share), a.thumb)
+
+
+def _motion(a: Motion, b: Motion, share: float) -> Motion:
+    return Motion(a.kind, _range(a.cycles, b.cycles, share), _triple(a.axis, b.axis, share),
+                  _triple(a.move, b.move, share), _triple(a.move_across, b.move_across, share),
+                  _range(a.degrees, b.degrees, share), _range(a.depth, b.depth, share))
+
+
+def _triple(a: Triple, b: Triple, share: float) -> Triple:
+    x, y, z = (_range(p, q, share) for p, q in zip(a, b, strict=True))
+    return x, y, z
+
+
+def _range(a: Range, b: Range, share: float) -> Range:
+    return _mean(a[0], b[0], share), _mean(a[1], b[1], share)
+
+
+def _mean(a: float, b: float, share: float) -> float:
+    return (1 - share) * a + share * b
