@@ -14,7 +14,7 @@ from training.synthesis.cast import SPLITS, Person
 from training.synthesis.figure import Figure, load_figure, thinned
 from training.synthesis.framing import place_camera
 from training.synthesis.language import Gesture, Pose, Style
-from training.synthesis.mixing import drawn_between
+from training.synthesis.mixing import varied
 from training.synthesis.motion import Performance
 from training.synthesis.performing import draw_pose, perform
 from training.synthesis.posing import Manner, bone_matrices, draw_manner
@@ -183,7 +183,7 @@ def choose(
     weights = np.array([s.weight for s in styles])
     style = styles[int(rng.choice(len(styles), p=weights / weights.sum()))]
     if split == SPLITS[0]:
-        style = drawn_between(style, styles, rng)
+        style = varied(style, styles, rng)
     return gesture, style, hand
 
 
