@@ -177,7 +177,7 @@ def _read_packed(
     """Pictures of a shard by number; `starts` [T + 1] are the bytes where they begin."""
     images: dict[int, Image] = {}
     try:
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:  # a buffer would read far past each picture
             for number in sorted(set(numbers)):
                 file.seek(int(starts[number]))
                 raw = file.read(int(starts[number + 1] - starts[number]))
