@@ -58,6 +58,7 @@ class CompiledEngine(TorchEngine):
     """A loaded network, its step compiled. The first step is done, and compiled, when it opens."""
 
     name = "compiled"
+    _first_rows = 128  # more than a stream has phases, for a bank that grew is compiled for anew
     _reference = False
 
     def __init__(self, network: OnlineNetwork, card: ModelCard, device: str = "cpu",
@@ -90,9 +91,10 @@ def _compiling() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     except Exception as error:  # of the compiler, of Triton, of a capture: of many types
-        words = str(error).strip().splitlines() or [""]
-        raise EngineError("the network could not be compiled here; use --engine torch, or mend "
-                          f"what torch.compile says: {type(error).__name__}: {words[0]}") from error
+        words = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        raise EngineError(f"the network could not be compiled here ({words}); see that a C++ "
+                          "compiler and Python's headers (python3-dev) are installed, or use "
+                          "--engine torch") from error
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

@@ -40,6 +40,7 @@ class TorchEngine:
 
     name = "torch"
     provider = "torch"
+    _first_rows = FIRST_ROWS
     _reference = True  # with fp32 on the CPU, where the network is run as it is
 
     def __init__(self, network: OnlineNetwork, card: ModelCard, device: str = "cpu",
@@ -64,7 +65,7 @@ class TorchEngine:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network: OnlineNetwork = network.eval().to(device, TYPES[precision])
         self._bank = [part.permute(0, 2, 3, 1).contiguous()  # [rows, h, w, fold]: channels last
-                      for part in self._network.open_state(FIRST_ROWS, *card.input_size)]
+                      for part in self._network.open_state(self._first_rows, *card.input_size)]
         self.shifted_blocks = len(self._bank)
         self._used = ZEROS + 1
         self._pool = Pool(self._new_row)
