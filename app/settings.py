@@ -258,7 +258,7 @@ def _model_flags(group: argparse._ArgumentGroup) -> None:
     add("--device", choices=get_args(DeviceName), help="where it runs")
     add("--precision", choices=get_args(Precision),
         help="faster and less exact: bf16 with --engine openvino, fp16 with --engine tensorrt, "
-             "both with --engine torch --device cuda (default: fp32)")
+             "both with --engine torch or compiled, --device cuda (default: fp32)")
     add("--threads", type=int, metavar="N", help="threads of the network on a CPU "
         "(default: 1, with --engine torch its own choice)")
     add("--phases", type=_phases, metavar="N|auto", help="interleaved caches (default: auto)")

@@ -65,9 +65,10 @@ def cold_starts(engines: Sequence[Runtime], model: str, repeats: int
 
 def best(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The fastest engine whose logits count as float32: at a camera's pace, if that was measured.
-    One stream; an engine that changes a decision is never chosen."""
+    One stream; an engine that changes a decision is never chosen, nor one that is compiled first,
+    for `--engine auto` must not wait for that."""
     fit = [row for row in rows if not row["anchor"] and row["streams"] == 1
-           and row["faithful"]["faithful"]]
+           and row["engine"] != "compiled" and row["faithful"]["faithful"]]
     return min(fit, key=lambda row: (row["paced"] or row["hot"])["median_ms"], default=None)
 
 
@@ -76,8 +77,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     path = resolve(args.model).absolute()  # for fresh processes, in folders of their own
     _check(args, path)
     frames = read_frames(args.source or str(fresh.SAMPLE), args.frame_size)
-    engines = [(name, device, precision) for name, device, precision in usable(path)
-               if args.engines is None or name in args.engines]
+    engines = usable(path, args.engines)
     plan = Plan(frames, args.threads, args.streams, engines, [], args.rounds, args.block,
                 not args.no_pace)
     peaks = functools.cache(measured_peaks)
@@ -247,7 +247,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--model", default=DEFAULT_MODEL, help="a model's name or checkpoint (default: the "
                                                "shipped one)")
     add("--engines", nargs="+", choices=get_args(EngineName)[1:],
-        help="only these (default: all that are installed and granted)")
+        help="only these (default: all that are installed and granted; compiled on a GPU alone)")
     add("--int8", type=Path, metavar="FILE.onnx",
         help="the model's INT8 form (python -m online_tsm.quantize), to be timed beside it")
     add("--threads", nargs="+", type=_positive, default=[1, 2], metavar="N",

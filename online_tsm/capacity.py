@@ -97,7 +97,7 @@ class _Network:
         inputs = np.resize(network_inputs(engine.card, frames),
                            (streams, 3, *engine.card.input_size))
         self._inputs: Any = inputs
-        if engine.name == "torch":  # as streams give them: already there
+        if engine.provider == "torch":  # as streams give them: already there
             self._inputs = torch.from_numpy(inputs).to(engine.device)
         self._states = [engine.open_state() for _ in range(streams)]
 

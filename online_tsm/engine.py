@@ -26,11 +26,12 @@ log = logging.getLogger(__name__)
 
 State = Any  # what one stream's one phase keeps; only the engine that made it can read it
 Array = NDArray[np.float32]
-EngineName = Literal["auto", "onnxruntime", "openvino", "tensorrt", "torch"]
+EngineName = Literal["auto", "compiled", "onnxruntime", "openvino", "tensorrt", "torch"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "bf16", "fp16"]
 
-HALF = {"bf16": "openvino or torch", "fp16": "torch or tensorrt"}  # engines that compute so
+HALF = {"bf16": "openvino or torch or compiled",  # engines that compute so
+        "fp16": "torch or compiled or tensorrt"}
 
 GPU_RUNTIME = '"onnxruntime-gpu[cuda,cudnn]==1.31.1"'  # with the CUDA and cuDNN wheels
 NO_GPU = ("no NVIDIA GPU or driver is visible here, so CUDA cannot be used; use --device cpu, or "
@@ -51,7 +52,7 @@ class Engine(Protocol):
     """
 
     card: ModelCard
-    name: str  # "onnxruntime", "openvino", "tensorrt" or "torch"
+    name: str  # "compiled", "onnxruntime", "openvino", "tensorrt" or "torch"
     device: str  # "cpu" or "cuda"
     provider: str  # "OpenVINO", "torch", or what ONNX Runtime calls its own
     precision: str  # "fp32", "bf16", "fp16" or, for such a graph, "int8"
@@ -80,7 +81,8 @@ def open_engine(
     "auto" takes what the benchmark suggested for this machine, if it was asked to; else CUDA where
     it is really granted (ONNX Runtime's, else torch's) and otherwise ONNX Runtime on the CPU with
     one thread: with two it is no faster at a camera's pace, and its waiting burns a core.
-    TensorRT, which first builds its engines for minutes, is never taken by itself.
+    TensorRT, which first builds its engines for minutes, and "compiled", which is torch and first
+    fuses its kernels for tens of seconds, are never taken by themselves.
     `threads` None is torch's own choice for torch, and one for the others. "bf16" is for OpenVINO
     and for torch on CUDA, "fp16" for torch on CUDA and for TensorRT: faster and less exact, so
     never taken by themselves.
@@ -111,11 +113,12 @@ def _open(path: Path, engine: EngineName, device: DeviceName, threads: int | Non
     load = functools.partial(load_model, path, **given)
     if engine == "openvino":
         return _open_openvino(path, given, device, threads, precision)
-    if engine == "torch":
+    if engine in ("torch", "compiled"):
         if path.suffix.lower() == ".onnx":
-            raise EngineError(f"{path.name} is an ONNX file, which the engine torch cannot run; "
+            raise EngineError(f"{path.name} is an ONNX file, which the engine {engine} cannot run; "
                               "use --engine onnxruntime")
-        return _open_torch(load, device, threads, precision)
+        opening = _open_torch if engine == "torch" else _open_compiled
+        return opening(load, device, threads, precision)
     gpu = nvidia_visible()
     if (device == "cuda" or engine == "tensorrt") and not gpu:
         raise EngineError(NO_GPU)
@@ -243,9 +246,34 @@ def _open_tensorrt(path: Path, given: Mapping[str, Any], device: str, threads: i
 def _open_torch(load: Callable[..., tuple[Any, ModelCard]], device: str, threads: int | None,
                 precision: str = "fp32") -> Engine:
     """`load(device)` gives the network and its card."""
+    chosen = _torch_device(device, precision)
+    from online_tsm.engine_torch import TorchEngine
+
+    network, card = load(chosen)
+    note = f"torch on the {'NVIDIA GPU' if chosen == 'cuda' else 'CPU'}" if device == "auto" else ""
+    return TorchEngine(network, card, chosen, threads, note, precision=precision)
+
+
+def _open_compiled(load: Callable[..., tuple[Any, ModelCard]], device: str, threads: int | None,
+                   precision: str = "fp32") -> Engine:
+    """`load(device)` gives the network and its card."""
+    chosen = _torch_device(device, precision)
+    from online_tsm.engine_compiled import CompiledEngine, missing
+
+    lacking = missing(chosen)
+    if lacking:
+        raise EngineError(lacking)
+    network, card = load(chosen)
+    note = (f"torch, compiled, on the {'NVIDIA GPU' if chosen == 'cuda' else 'CPU'}"
+            if device == "auto" else "")
+    return CompiledEngine(network, card, chosen, threads, note, precision=precision)
+
+
+def _torch_device(device: str, precision: str) -> str:
+    """The device that torch takes, "cpu" or "cuda". Raises EngineError."""
     if importlib.util.find_spec("torch") is None:
         raise EngineError("the engine torch needs the package torch: pip install torch")
-    from online_tsm.engine_torch import TorchEngine, cuda_granted
+    from online_tsm.engine_torch import cuda_granted
 
     if device == "cuda" and not cuda_granted():
         raise EngineError(TORCH_WITHOUT_CUDA if nvidia_visible() else NO_GPU)
@@ -253,9 +281,7 @@ def _open_torch(load: Callable[..., tuple[Any, ModelCard]], device: str, threads
     if chosen == "cpu" and precision != "fp32":  # slower there than fp32
         raise EngineError(f"torch computes in {precision} on an NVIDIA GPU alone, which was not "
                           "granted or asked for; use --device cuda, or --precision fp32")
-    network, card = load(chosen)
-    note = f"torch on the {'NVIDIA GPU' if chosen == 'cuda' else 'CPU'}" if device == "auto" else ""
-    return TorchEngine(network, card, chosen, threads, note, precision=precision)
+    return chosen
 
 
 def _check_choice(flag: str, value: str, known: Sequence[str]) -> None:

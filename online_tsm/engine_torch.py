@@ -25,6 +25,8 @@ FIRST_ROWS = 16  # of the bank, which doubles when it is full
 ZEROS = 0  # the row that every stream begins from
 WARM_RUNS = 3  # before a capture, in which libraries choose their kernels
 
+Run = Callable[[], None]  # a step, from static buffers to static buffers
+
 
 def cuda_granted() -> bool:
     """Whether torch can use a GPU, without its warnings about drivers that are too old."""
@@ -38,6 +40,8 @@ class TorchEngine:
 
     name = "torch"
     provider = "torch"
+    _first_rows = FIRST_ROWS
+    _reference = True  # with fp32 on the CPU, where the network is run as it is
 
     def __init__(self, network: OnlineNetwork, card: ModelCard, device: str = "cpu",
                  threads: int | None = None, note: str = "", *, precision: str = "fp32") -> None:
@@ -50,7 +54,7 @@ class TorchEngine:
             torch.backends.cuda.matmul.allow_tf32 = False  # TF32 keeps 10 bits of a float's 23
             torch.backends.cudnn.allow_tf32 = False
             torch.backends.cudnn.benchmark = True
-        if device == "cuda" or precision != "fp32":  # on the CPU, fp32 is the reference: as it is
+        if device == "cuda" or precision != "fp32" or not self._reference:
             fold_batch_norm(network)
         self.card = card
         self.device = device
@@ -61,7 +65,7 @@ class TorchEngine:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network: OnlineNetwork = network.eval().to(device, TYPES[precision])
         self._bank = [part.permute(0, 2, 3, 1).contiguous()  # [rows, h, w, fold]: channels last
-                      for part in self._network.open_state(FIRST_ROWS, *card.input_size)]
+                      for part in self._network.open_state(self._first_rows, *card.input_size)]
         self.shifted_blocks = len(self._bank)
         self._used = ZEROS + 1
         self._pool = Pool(self._new_row)
@@ -77,10 +81,16 @@ class TorchEngine:
         n = len(states)
         after = [self._pool.take() for _ in range(n)]  # first: it may move the bank
         if n not in self._passes:
-            self._passes[n] = _Pass(self._network, self._bank, inputs.shape, len(self.card.labels))
+            self._passes[n] = _Pass(self._network, self._bank, inputs.shape, len(self.card.labels),
+                                    self._played)
         logits = self._passes[n].step(inputs, [state.place for state in states],
                                       [state.place for state in after])
         return logits, list(after)
+
+    @staticmethod
+    def _played(run: Run, device: str) -> Run:
+        """What does the same as `run`, which may be run for it, on buffers that are filled."""
+        return captured(run) if device == "cuda" else run
 
     def _new_row(self) -> int:
         if self._used == len(self._bank[0]):
@@ -95,9 +105,9 @@ class _Pass:
     device. On the CPU these are the same."""
 
     def __init__(self, network: OnlineNetwork, bank: Sequence[Tensor], shape: Sequence[int],
-                 classes: int) -> None:
-        """`shape` is that of the inputs, [N, 3, h, w]."""
-        self._network, self._bank = network, bank
+                 classes: int, played: Callable[[Run, str], Run]) -> None:
+        """`shape` is that of the inputs, [N, 3, h, w]; `played` as `TorchEngine._played`."""
+        self._network, self._bank, self._played = network, bank, played
         self._device = bank[0].device
         pinned = self._device.type == "cuda"
         self._sent = [torch.empty(*shape, pin_memory=pinned),
@@ -105,7 +115,7 @@ class _Pass:
         self._inputs, self._rows = (buffer.to(self._device) for buffer in self._sent)
         self._received = torch.empty(shape[0], classes, pin_memory=pinned)
         self._logits = self._received.to(self._device)
-        self._play: Callable[[], None] | None = None
+        self._play: Run | None = None
 
     def step(self, inputs: Array | Tensor, before: Sequence[int], after: Sequence[int]) -> Array:
         """Logits [N, K], the caller's own. Rows `before` of the bank are read, and rows `after`,
@@ -117,7 +127,7 @@ class _Pass:
         self._sent[1].numpy()[:] = before, after
         self._rows.copy_(self._sent[1], non_blocking=True)
         if self._play is None:
-            self._play = captured(self._run) if self._device.type == "cuda" else self._run
+            self._play = self._played(self._run, self._device.type)
         self._play()
         self._received.copy_(self._logits, non_blocking=True)
         if self._device.type == "cuda":
@@ -135,7 +145,7 @@ class _Pass:
         self._logits.copy_(logits)
 
 
-def captured(run: Callable[[], None]) -> Callable[[], None]:
+def captured(run: Run) -> Run:
     """What replays `run` as a CUDA graph. `run` is run first, so it must be one that changes
     nothing more when it is run again with the same buffers."""
     aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
@@ -147,5 +157,5 @@ def captured(run: Callable[[], None]) -> Callable[[], None]:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         run()
-    replay: Callable[[], None] = graph.replay
+    replay: Run = graph.replay
     return replay

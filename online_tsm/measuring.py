@@ -9,7 +9,7 @@ import functools
 import importlib.util
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -61,9 +61,12 @@ class Plan:
     paced: bool
 
 
-def usable(path: Path) -> list[Runtime]:
-    """Every engine that is installed and granted here, found by opening each for the model."""
+def usable(path: Path, names: Collection[EngineName] | None = None) -> list[Runtime]:
+    """Every engine that is installed and granted here, or those of `names`, found by opening each
+    for the model. On a CPU "compiled" must be named."""
     wanted: list[Runtime] = [("onnxruntime", "cpu", "fp32"), ("torch", "cpu", "fp32")]
+    if names is not None:
+        wanted.append(("compiled", "cpu", "fp32"))
     if importlib.util.find_spec("openvino") is not None:
         wanted += [("openvino", "cpu", "fp32"), ("openvino", "cpu", "bf16")]
     if nvidia_visible():
@@ -71,8 +74,13 @@ def usable(path: Path) -> list[Runtime]:
                    ("torch", "cuda", "bf16"), ("torch", "cuda", "fp16")]
         if importlib.util.find_spec("tensorrt") is not None:
             wanted += [("tensorrt", "cuda", "fp32"), ("tensorrt", "cuda", "fp16")]
+        if importlib.util.find_spec("triton") is not None:
+            wanted += [("compiled", "cuda", "fp32"), ("compiled", "cuda", "bf16"),
+                       ("compiled", "cuda", "fp16")]
     found = []
     for engine, device, precision in wanted:
+        if names is not None and engine not in names:
+            continue
         try:
             open_engine(path, engine, device, 1, precision=precision)
         except EngineError as error:

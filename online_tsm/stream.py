@@ -222,7 +222,7 @@ def _names(labels: Iterable[str]) -> tuple[str, ...]:
 def _on_device(engine: Engine) -> bool:
     """Whether frames are prepared where the network runs. Its time is then told with that of the
     network, which waits for it: "preprocess" is what the CPU does, copying and queueing."""
-    return engine.name == "torch" and engine.device == "cuda"
+    return engine.provider == "torch" and engine.device == "cuda"
 
 
 def _preprocessor(engine: Engine) -> Callable[[NDArray[np.uint8], Any], Any]:

@@ -43,7 +43,7 @@ def test_the_default_config_is_the_default() -> None:
     ("phases: 0", "phases is 0; it must be auto or a whole number of at least 1"),
     ("phases: true", "phases is True"),
     ("engine: onnx",
-     "engine is 'onnx'; it must be one of auto, onnxruntime, openvino, tensorrt, torch"),
+     "engine is 'onnx'; it must be one of auto, compiled, onnxruntime, openvino, tensorrt, torch"),
     ("max_seconds: -1", "max_seconds is -1; it must be a number above 0"),
     ("max_seconds: .nan", "max_seconds is nan"),
     ("fast: maybe", "fast is 'maybe'; it must be true or false"),

@@ -87,7 +87,7 @@ def test_fresh_processes_find_a_model_and_a_video_by_their_whole_paths(
     monkeypatch.chdir(model.parent)
     (model.parent / "a.mp4").touch()
     monkeypatch.setattr(benchmark, "read_frames", lambda *_: [])
-    monkeypatch.setattr(benchmark, "usable", lambda _: [("torch", "cpu", "fp32")])
+    monkeypatch.setattr(benchmark, "usable", lambda *_: [("torch", "cpu", "fp32")])
     monkeypatch.setattr(benchmark, "_models", lambda _: [])
     monkeypatch.setattr(benchmark.fresh, "cold_start",
                         lambda flags: (given.append(flags[1]), (1.0, None))[1])

@@ -124,7 +124,7 @@ def test_a_shift_from_the_past_alone_is_not_warned_of(checkpoint, caplog):
 
 @pytest.mark.parametrize(("arguments", "named"), [
     ({"engine": "tvm"},
-     "unknown engine 'tvm'; known: auto, onnxruntime, openvino, tensorrt, torch"),
+     "unknown engine 'tvm'; known: auto, compiled, onnxruntime, openvino, tensorrt, torch"),
     ({"device": "gpu"}, "unknown device 'gpu'; known: auto, cpu, cuda"),
     ({"threads": 0}, "threads is 0"),
     ({"engine": "torch"}, r"tiny\.onnx is an ONNX file, which the engine torch cannot run"),
