@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import queue
+import shutil
 import subprocess
 import sys
 import threading
@@ -162,7 +163,10 @@ def describe(action: Action) -> str:
 
 def _run(action: Action) -> None:
     """Runs a program; one that takes longer than the timeout goes on, and is not waited for."""
-    process = subprocess.Popen(action.words, stdin=subprocess.DEVNULL, stdout=STDERR, **APART)
+    words = list(action.words)
+    if words[0] == "python" and shutil.which("python") is None:
+        words[0] = sys.executable  # Debian has no program of that name outside of an environment
+    process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=STDERR, **APART)
     try:
         code = process.wait(action.timeout_s)
     except subprocess.TimeoutExpired:

@@ -66,6 +66,7 @@ def run(flags: argparse.Namespace, started: float) -> int:
     elif flags.delete_recording is not None:
         say(delete(teach_dir(settings), flags.delete_recording))
     else:
+        _check_files(settings, flags.config)
         demo(settings, started)
     return 0
 
@@ -75,7 +76,6 @@ def demo(settings: Settings, started: float) -> None:
 
     What cannot be written any more in mid-run stops nothing else, and is raised at the end.
     """
-    _check_files(settings)
     _check_teach_dir(settings)
     reason = display_available() if settings.display else ""
     headless = not settings.display or bool(reason)
@@ -180,9 +180,9 @@ def _source_options(settings: Settings) -> SourceOptions:
     return SourceOptions(camera.width, camera.height, camera.rate, camera.backend, settings.fast)
 
 
-def _check_files(settings: Settings) -> None:
+def _check_files(settings: Settings, config: str | None) -> None:
     """No output may be an input or another output, and the report must have a place to go to."""
-    inputs = {"--source": settings.source, "--model": settings.model,
+    inputs = {"--config": config, "--source": settings.source, "--model": settings.model,
               "--card": settings.card_file, "--labels": settings.labels_file,
               "--actions": settings.actions}
     outputs = {"--events": settings.events, "--predictions": settings.predictions,

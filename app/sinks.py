@@ -90,7 +90,9 @@ class Sinks:
             return ""
         unknown = [f"the model does not know {name!r}: its action waits until it is taught"
                    for name in self._actions.waiting(self._labels)]
-        off = [f"{name!r} is left out: its action waits for an --allow that names it"
+        denied = self._settings.deny
+        off = [f"{name!r} is left out: its action waits "
+               f"{'while --deny names it' if name in denied else 'for an --allow that names it'}"
                for name in self._actions.bound(self._off)]
         return "; ".join([*unknown, *off])
 

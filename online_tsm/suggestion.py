@@ -49,6 +49,8 @@ def kept() -> Suggestion | None:
     path = suggestion_file()
     try:
         found = Suggestion(**json.loads(path.read_text(encoding="utf-8")))
+        if type(found.threads) is not int:
+            raise TypeError(f"threads is {found.threads!r}, which is no whole number")
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:

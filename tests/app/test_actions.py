@@ -212,6 +212,16 @@ def test_server_that_refuses_and_one_that_sleeps(server: Any, caplog: pytest.Log
         wait_for(lambda: "timed out" in caplog.text)
 
 
+def test_python_runs_where_no_program_has_that_name(tmp_path: Path,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    made = tmp_path / "made"
+    words = ("python", "-c", f"open({str(made)!r}, 'w')")
+    with Actions({"Thumb Up": Action("run", words, 5.0)}) as actions:
+        actions.fire(event())
+        wait_for(made.exists)
+
+
 def test_dry_run_only_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path, f"Thumb Up: {{run: [touch, '{tmp_path / 'made'}']}}\n"
                            "Swiping Left: {key: ctrl+t}\n"

@@ -27,6 +27,7 @@ from app.sources import SourceError
     (["--events", "text.mp4/x.jsonl"], "cannot be written"),
     (["--source", "clip", "--record", "clip"], "--source and --record are the same file"),
     (["--events", "x.jsonl", "--predictions", "./x.jsonl"], "--events and --predictions are"),
+    (["--config", "set.yaml", "--events", "set.yaml"], "--config and --events are the same file"),
     (["--latency", "short.txt/x.json"], "short.txt is no folder; name another one"),
     (["--latency", "folder.json"], "folder.json cannot be written: it is a folder; name a file"),
     (["--source", "x" * 300], "x' is no camera index"),
@@ -45,6 +46,7 @@ def test_what_is_wrong_is_a_sentence(clip: Path, tmp_path: Path, flags: list[str
     (tmp_path / "short.txt").write_text("one\ntwo\n")
     (tmp_path / "bad.yaml").write_text("Thumb Sideways: {print: x}\n")
     (tmp_path / "card.yaml").write_text("color: rgb\n")
+    (tmp_path / "set.yaml").write_text("fast: true\n")
     (tmp_path / "folder.json").mkdir()
     (tmp_path / "ring").symlink_to("ring")
     flags = [str(clip) if flag == "clip" else flag for flag in flags]

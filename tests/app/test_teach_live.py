@@ -235,7 +235,7 @@ def test_an_action_of_a_gesture_that_is_left_out_is_told(tmp_path: Path, tiny_ca
         assert sinks.waiting == "'stop' is left out: its action waits for an --allow that names it"
     with Sinks(settings_of(tmp_path, actions, allow=["all"], deny=["left"]), card,
                headless=False) as sinks:
-        assert sinks.waiting == "'left' is left out: its action waits for an --allow that names it"
+        assert sinks.waiting == "'left' is left out: its action waits while --deny names it"
 
 
 def ended(folder: Path) -> Trainer:

@@ -45,7 +45,9 @@ def test_a_suggestion_of_another_machine_is_not_for_this_one(model, changes):
     assert suggestion.kept() is None
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"engine": "torch"}'])
+@pytest.mark.parametrize("text", [
+    "{", "[]", '{"engine": "torch"}',
+    '{"engine": "torch", "device": "cpu", "threads": "1", "cpu": "x", "cores": 1}'])
 def test_a_damaged_suggestion_is_left_alone_with_a_warning(model, text, caplog):
     suggestion.keep(suggestion.suggestion_of("torch", "cpu", 1)).write_text(text)
     assert suggestion.kept() is None

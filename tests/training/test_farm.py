@@ -25,6 +25,22 @@ from training.synthesis.shards import shard_path, write_shard
 
 DEVICE_99 = ["--device", "99", "render", "--clips", str(2 * CLIPS_A_SHARD), "--workers", "2"]
 
+KILLED = """
+import os, signal
+from training.synthesis import farm
+from training.synthesis.assets import SynthesisError
+
+def killed(order, number):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    farm._work = killed
+    try:
+        list(farm._made(farm.Order("", 64, 1, "train", "", "", 0), [0, 1], 2))
+    except SynthesisError as error:
+        print(error)
+"""
+
 
 def test_a_folder_holds_one_set_and_a_longer_one_goes_on_with_it(tmp_path):
     def order(clips, seed=1):
@@ -100,6 +116,15 @@ def test_workers_that_cannot_start_end_with_a_sentence(tmp_path):
         check=False, env={**environment(), "ONLINE_TSM_CACHE": str(tmp_path)})
     assert done.returncode == 2
     assert "No off-screen OpenGL could be opened" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_ends_the_rendering_with_a_sentence(tmp_path):
+    """The pool waited for its shard for ever."""
+    (tmp_path / "run.py").write_text(KILLED)
+    done = subprocess.run([sys.executable, str(tmp_path / "run.py")], capture_output=True,
+                          text=True, timeout=120, check=False, env=environment())
+    assert "a worker was ended from outside" in done.stdout, done.stderr
 
 
 def test_a_worker_leaves_ctrl_c_to_the_first_process():

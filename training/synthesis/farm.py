@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 SET_FILE = "set.json"
 HERE = Path(__file__).parent
+LOOK_S = 2.0  # without a result for so long, the workers are counted
 CODE = (".py", ".frag", ".vert")  # what the pictures depend on, beside the gestures
 
 
@@ -81,7 +82,23 @@ def _made(order: Order, missing: list[int], workers: int) -> Iterator[int]:
     os.environ.setdefault("LP_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")
     with context.Pool(min(workers, len(missing)), _start_worker) as pool:
-        yield from pool.imap_unordered(partial(_work, order), missing)
+        crew = set(multiprocessing.active_children())
+        made = pool.imap_unordered(partial(_work, order), missing)
+        for _ in missing:
+            yield _next(made, crew)
+
+
+def _next(made: Any, crew: set[Any]) -> int:
+    """The next result of a pool. Raises SynthesisError where one of its first processes is gone:
+    the pool starts another one, and waits for ever for what the lost one had in hand."""
+    while True:
+        try:
+            return int(made.next(timeout=LOOK_S))
+        except multiprocessing.TimeoutError:
+            if not crew <= set(multiprocessing.active_children()):
+                raise SynthesisError(
+                    "a worker was ended from outside, perhaps for want of memory. The same command "
+                    "goes on where it was; fewer --workers need less memory.") from None
 
 
 class Worker:
