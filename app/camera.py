@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 10.0)  # before each further try; the last one repeats
 RATE_WINDOW_S = 2.0  # the rate is measured over this long
+SINGLES = 3  # connections of one picture each in a row: no video, but an address of snapshots
 STALL_S = 2.0  # without a picture for this long, the user is told
 JOIN_S = 1.0  # how long close() waits for the thread
 BLACK_LEVEL = 10  # grey level of 255; a lens in the dark still gives more noise than this
@@ -141,26 +142,28 @@ class LiveSource:
 
     def _stay_connected(self) -> None:
         patient_until = time.perf_counter() + self._patience_s
-        ever, tries = False, 0
+        ever, tries, singles = False, 0, 0
         while True:
-            delivered = self._follow()
+            frames = self._follow()
             if self._stop.is_set():
                 return
-            ever, tries = ever or delivered, 0 if delivered else tries
+            ever, tries = ever or frames > 0, 0 if frames else tries
+            singles = singles + 1 if frames == 1 else 0
             if not ever and time.perf_counter() >= patient_until:
                 raise self._explain()
-            if delivered:
+            if frames:
                 logger.warning("%s lost", self.name)
             pause = PAUSES_S[min(tries, len(PAUSES_S) - 1)]
             tries += 1
             what = "lost" if ever else "does not answer"
+            if singles >= SINGLES:
+                what = "gives one picture at a time (name its video instead, MJPEG or RTSP)"
             self._say(f"{self.name} {what}, retrying in {pause:g} s")
             self._stop.wait(pause)
             self._say(f"{self.name} {what}, trying again ...")
 
-    def _follow(self) -> bool:
-        """Connects, and puts frames into the slot until the capture ends or fails; whether there
-        were any."""
+    def _follow(self) -> int:
+        """Connects, and puts frames into the slot until the capture ends or fails; how many."""
         capture: Any = None
         frames = damaged = 0
         try:
@@ -184,7 +187,7 @@ class LiveSource:
         finally:
             if capture is not None:
                 capture.release()
-        return frames > 0
+        return frames
 
     def _put(self, frame: Frame, first: bool) -> None:
         with self._news:

@@ -11,11 +11,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from mjpeg_server import MjpegServer
 from rtsp_server import RtspServer
+from watching import watch
 
 from app.actions import Action, Actions
+from app.camera import SINGLES
 from app.sources import SourceError, SourceOptions, open_source
 from app.streams import safe_name, why_silent
 from online_tsm.events import Event
@@ -173,3 +177,15 @@ def test_unreadable_address(url: str) -> None:
     message = str(why_silent(url, 0.1))
     assert "host or port cannot be read" in message
     assert "secret" not in message
+
+
+def test_an_address_of_single_pictures_is_told_as_such(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "now.jpg"), np.full((48, 64, 3), 90, np.uint8))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/now.jpg"
+        with open_source(url, SourceOptions(timeout_s=2.0)) as source:
+            frames = watch(source, lambda _: "gives one picture at a time" in source.status)
+        server.shutdown()
+    assert len(frames) >= SINGLES
