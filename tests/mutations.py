@@ -87,6 +87,8 @@ MUTATIONS = (
     Mutation("thresholds are ignored", "online_tsm/events.py",
              "if top < needed or best", "if best",
              "tests/online_tsm/test_events.py"),
+    Mutation("a class's own hold is ignored", "online_tsm/events.py",
+             "self._hold[leader]", "self._constants.hold_s", "tests/online_tsm/test_events.py"),
     Mutation("events repeat", "online_tsm/events.py",
              "self._armed[leader] = False\n        self._fired", "self._fired",
              "tests/online_tsm/test_events.py"),
@@ -118,6 +120,8 @@ MUTATIONS = (
              "self._answers.put(Examined(stroke, energy))\n        try:",
              "self._answers.put(Examined(stroke, energy))\n        return\n        try:",
              "tests/app/test_teaching.py"),
+    Mutation("evaluation sees ways that nobody wrote", "training/synthesis/clip.py",
+             "if split == SPLITS[0]:", "if True:", "tests/training/test_mixing.py"),
     Mutation("any taught model is used", "app/personal.py",
              "if taught != shipped:", "if False:", "tests/app/test_personal.py"),
 )
