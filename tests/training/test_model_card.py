@@ -59,6 +59,17 @@ def test_a_set_of_background_alone_is_not_blamed_for_showing_no_gesture(model: P
     assert rows_of(quiet, "As a stream")[0][3:8] == ["–"] * 4 + ["0.50 s (0.40 to 0.60)"]
 
 
+def test_a_class_with_a_hold_of_its_own_says_so(model: Path) -> None:
+    card = read_card(model).replace(smoothing={"thresholds": {"left": 0.7},
+                                               "holds": {"left": 0.5, "stop": 0.5},
+                                               "disabled": ["stop"]})
+    share = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 3}
+    text = page(card, [Measured("A", "set: clips", "this model", True,
+                                {"top-1": share, "top-3": share}, classes={"left": (3, 3, 3)})])
+    marks = {row[0]: row[1] for row in rows_of(text, "Class by class")}
+    assert (marks["left"], marks["stop"], marks["right"]) == ("0.70 for 0.5 s", "off", "0.30")
+
+
 def test_only_what_the_provenance_names_is_said_of_a_models_sources(model: Path) -> None:
     card = read_card(model).replace(licence="MIT")
     sentences = ("guided the choreography", "Apache-2.0", "MakeHuman")
