@@ -38,8 +38,8 @@ class LiveSource:
     tells it, the thread tries again after growing pauses, and the frame after it raises `epoch`.
     So does a change of size; of a stream it shows only after a reconnection, since OpenCV scales
     all pictures of one connection to the size of the first. `darkness` is the status while all
-    pictures are black. `exit_s` is how long the interpreter waits at exit for a thread that still
-    hangs in a driver or a socket.
+    pictures are black, `single` tells of it while every connection gives but one. `exit_s` is how
+    long the interpreter waits at exit for a thread that still hangs in a driver or a socket.
     """
 
     live = True
@@ -53,6 +53,7 @@ class LiveSource:
         *,
         patience_s: float = 0.0,
         darkness: str = "",
+        single: str = "",
         exit_s: float = 5.0,
     ) -> None:
         self.name = name
@@ -69,6 +70,7 @@ class LiveSource:
         self._failure: Exception | None = None
         self._times: deque[float] = deque()  # of the grabs within RATE_WINDOW_S
         self._trouble = f"opening {name} ..."
+        self._single = single
         self._light = Darkness(darkness or f"the pictures from {name} are black")
         self._grabs = 0
         self._newest_epoch = -1  # the first connection makes it 0
@@ -156,8 +158,8 @@ class LiveSource:
             pause = PAUSES_S[min(tries, len(PAUSES_S) - 1)]
             tries += 1
             what = "lost" if ever else "does not answer"
-            if singles >= SINGLES:
-                what = "gives one picture at a time (name its video instead, MJPEG or RTSP)"
+            if singles >= SINGLES and self._single:
+                what = self._single
             self._say(f"{self.name} {what}, retrying in {pause:g} s")
             self._stop.wait(pause)
             self._say(f"{self.name} {what}, trying again ...")

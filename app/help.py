@@ -127,7 +127,10 @@ def _draw_gestures(canvas: Canvas, box: Box, card: ModelCard, playing: str) -> N
         x, y = box.x + place // rows * (width + gap), top + place % rows * row
         _draw_gesture(canvas, Box(x, y, width, row), name, size, card, playing=name == playing)
     legend = canvas.baseline(top + rows * row, canvas.px(_LEGEND_ROW), 11)
-    canvas.text(_LEGEND, box.x, legend, room=box.width, size=11, colour=MUTED)
+    held = [hold for name, hold in card.smoothing.holds.items()
+            if threshold_of(card, name) is not None]
+    words = f"{_LEGEND} *: if it lasts {max(held):g} s." if held else _LEGEND
+    canvas.text(words, box.x, legend, room=box.width, size=11, colour=MUTED)
 
 
 def _common_size(canvas: Canvas, names: list[str], room: int) -> float:
@@ -147,7 +150,7 @@ def _draw_gesture(canvas: Canvas, box: Box, name: str, size: float, card: ModelC
     elif threshold is None:
         mark = "off"
     else:
-        mark = f"{threshold:.2f}"
+        mark = f"{threshold:.2f}" + ("*" if name in card.smoothing.holds else "")
     canvas.text(mark, box.right, baseline, room=canvas.px(_FIGURE_WIDTH), size=size, colour=MUTED,
                 align="right")
     colour = ACCENT if playing else INK if threshold is not None else MUTED

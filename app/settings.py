@@ -260,7 +260,7 @@ def _model_flags(group: argparse._ArgumentGroup) -> None:
         help="faster and less exact: bf16 with --engine openvino, fp16 with --engine tensorrt, "
              "both with --engine torch or compiled, --device cuda (default: fp32)")
     add("--threads", type=int, metavar="N", help="threads of the network on a CPU "
-        "(default: 1, with --engine torch its own choice)")
+        "(default: 1, with --engine torch or compiled its own choice)")
     add("--phases", type=_phases, metavar="N|auto", help="interleaved caches (default: auto)")
     add("--preset", choices=get_args(Preset), help="smoothing by the card, or as the official demo")
     add("--allow", nargs="+", metavar="LABEL",

@@ -65,6 +65,7 @@ def _open_stream(url: str, options: SourceOptions) -> LiveSource:
         lambda: streams.open_url(url, options),
         lambda: streams.why_silent(url, options.timeout_s),
         patience_s=options.timeout_s,
+        single="gives one picture at a time (name its video instead, MJPEG or RTSP)",
         exit_s=options.timeout_s,
     )
 

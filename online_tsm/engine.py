@@ -84,8 +84,8 @@ def open_engine(
     TensorRT, which first builds its engines for minutes, and "compiled", which is torch and first
     fuses its kernels for tens of seconds, are never taken by themselves.
     `threads` None is torch's own choice for torch, and one for the others. "bf16" is for OpenVINO
-    and for torch on CUDA, "fp16" for torch on CUDA and for TensorRT: faster and less exact, so
-    never taken by themselves.
+    and on CUDA for torch, compiled or not, "fp16" for these and for TensorRT: faster and less
+    exact, so never taken by themselves.
     `overrides`, `card_file` and `trust` go to the loading of the model. Raises EngineError,
     CheckpointError or CardError. Warns of a network that was trained with a shift both ways.
     """
@@ -272,7 +272,7 @@ def _open_compiled(load: Callable[..., tuple[Any, ModelCard]], device: str, thre
 def _torch_device(device: str, precision: str) -> str:
     """The device that torch takes, "cpu" or "cuda". Raises EngineError."""
     if importlib.util.find_spec("torch") is None:
-        raise EngineError("the engine torch needs the package torch: pip install torch")
+        raise EngineError("this engine needs the package torch: pip install torch")
     from online_tsm.engine_torch import cuda_granted
 
     if device == "cuda" and not cuda_granted():

@@ -26,7 +26,10 @@ from models.network import OnlineNetwork
 from online_tsm.engine import EngineError
 from online_tsm.engine_torch import Run, TorchEngine
 
-OPTIONS: dict[str, Any] = {"triton.cudagraphs": False}  # `captured` does that, with our buffers
+log = logging.getLogger(__name__)
+
+OPTIONS: dict[str, Any] = {"triton.cudagraphs": False}  # whatever a user's variables say:
+# `captured` does that, with our buffers
 COMPILATIONS = 128  # of the step, kept in one process; torch's own limit is 8
 NOISY = ("torch._dynamo", "torch._functorch", "torch._inductor")  # loggers
 
@@ -65,6 +68,7 @@ class CompiledEngine(TorchEngine):
                  threads: int | None = None, note: str = "", *, precision: str = "fp32") -> None:
         """As `TorchEngine`. Raises EngineError where the step cannot be compiled."""
         super().__init__(network, card, device, threads, note, precision=precision)
+        log.warning("compiling the network, which takes a while, the longest at the first time")
         self.step(np.zeros((1, 3, *card.input_size), np.float32), [self.open_state()])
 
     @staticmethod
@@ -91,10 +95,11 @@ def _compiling() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     except Exception as error:  # of the compiler, of Triton, of a capture: of many types
-        words = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-        raise EngineError(f"the network could not be compiled here ({words}); see that a C++ "
-                          "compiler and Python's headers (python3-dev) are installed, or use "
-                          "--engine torch") from error
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        words = " ".join([f"{type(error).__name__}:", *lines[:2]])[:200]
+        raise EngineError(f"the network could not be compiled here ({words}). If it lacks a "
+                          "compiler, install one for C and C++ and Python's headers (Debian: g++ "
+                          "python3-dev); else use --engine torch") from error
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

@@ -155,7 +155,8 @@ def captured(run: Run) -> Run:
             run()
     torch.cuda.current_stream().wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    # Another thread may step another engine meanwhile, as the demo does while it opens a model.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         run()
     replay: Run = graph.replay
     return replay

@@ -108,7 +108,7 @@ def _classes(card: ModelCard, measured: Sequence[Measured]) -> str:
         mark = ("rest" if label in card.background else "off"
                 if label in card.smoothing.disabled else
                 f"{card.smoothing.thresholds.get(label, card.smoothing.rise):.2f}")
-        if label in card.smoothing.holds and mark != "off":
+        if label in card.smoothing.holds and mark not in ("off", "rest"):
             mark += f" for {card.smoothing.holds[label]:g} s"
         rows.append((label, mark, *(_cell(m, label) for m in own)))
     return "" if not own else (

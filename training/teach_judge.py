@@ -71,11 +71,13 @@ def _answer(lesson: Lesson, played: Played, logits: NDArray[np.float32], card: M
 def fitted(judged: Sequence[Judged], card: ModelCard, labels: Sequence[str]) -> ModelCard:
     """The card with thresholds for `labels`: the best F1 on these streams, background included.
 
-    Of thresholds that do equally well the middle one is taken. What the card kept silent is
-    allowed to speak now.
+    Of thresholds that do equally well the middle one is taken. What the card kept silent, or held
+    back for longer than others, is as free as they are: that came of how other people perform.
     """
-    disabled = tuple(name for name in card.smoothing.disabled if name not in labels)
-    card = card.replace(smoothing={"disabled": disabled})
+    was = card.smoothing
+    card = card.replace(smoothing={
+        "disabled": tuple(name for name in was.disabled if name not in labels),
+        "holds": {name: hold for name, hold in was.holds.items() if name not in labels}})
     counts: dict[str, dict[float, tuple[int, int, int]]] = {label: {} for label in labels}
     for rise in GRID:
         tried = with_thresholds(card, dict.fromkeys(labels, rise))

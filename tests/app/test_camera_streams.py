@@ -189,3 +189,12 @@ def test_an_address_of_single_pictures_is_told_as_such(tmp_path: Path) -> None:
             frames = watch(source, lambda _: "gives one picture at a time" in source.status)
         server.shutdown()
     assert len(frames) >= SINGLES
+
+
+def test_a_stream_that_breaks_off_after_a_few_pictures_is_none_of_single_ones(
+        mjpeg: Callable[..., MjpegServer]) -> None:
+    server, seen = mjpeg(fault="end", fault_after=3, bad_connections=SINGLES + 1), set()
+    with open_source(server.url, SourceOptions(timeout_s=2.0)) as source:
+        watch(source, lambda _: seen.add(source.status) or source.epoch > SINGLES)
+    assert any("lost" in status for status in seen)
+    assert not any("one picture" in status for status in seen)

@@ -126,6 +126,13 @@ def test_help_lists_all_keys_and_gestures(size, mode, monkeypatch):
     assert texts.count("0.60") == len(LABELS) - 4
 
 
+def test_help_marks_the_gestures_that_must_last(monkeypatch):
+    texts, _ = help_texts(monkeypatch, (1280, 720), thresholds={"Stop Sign": 0.65},
+                          holds={"Stop Sign": 0.5, "Thumb Up": 0.4}, disabled=["Thumb Up"])
+    assert "0.65*" in texts
+    assert any(text.endswith("*: if it lasts 0.5 s.") for text in texts)
+
+
 def test_help_says_how_many_gestures_have_no_room(monkeypatch):
     texts, _ = help_texts(monkeypatch, (360, 480))
     names = texts[texts.index("Gestures") + 1:-1]  # the legend comes last

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,13 @@ from training.synthesis.clip import choose
 from training.synthesis.language import (
     GESTURES_FOLDER,
     Gesture,
+    Style,
     load_gesture,
     load_gestures,
     resting_poses,
 )
-from training.synthesis.mixing import VARIED_SHARE, mixed, varied
-from training.synthesis.performing import draw_pose, perform
+from training.synthesis.mixing import SHARES, VARIED_SHARE, mixed, varied
+from training.synthesis.performing import TOUCH, draw_pose, perform
 
 FILE = """
 label: Push
@@ -109,6 +111,44 @@ def test_nothing_lies_between_ways_that_differ_in_course_or_direction(push: Gest
     assert mixed(slow, slow, 0.5) is None
     assert mixed(slow, away, 0.3) is None
     assert mixed(slow, twice, 0.3) is None
+
+
+def test_a_stroke_neither_turns_round_nor_shrinks_to_nothing_beyond_any_shipped_way() -> None:
+    for gesture in load_gestures(GESTURES_FOLDER).values():
+        for one, other in itertools.permutations(gesture.styles, 2):
+            way = mixed(one, other, SHARES[0])
+            for before, after in zip(legs(one), legs(way), strict=True) if way else ():
+                if np.linalg.norm(before) > 0.15:
+                    assert before @ after > 0.49 * (before @ before), way
+            strokes = [[phase.time[0] for phase in style.phases if phase.kind == "stroke"]
+                       for style in (one, way or one)]
+            assert all(new > 0.49 * own for own, new in zip(*strokes, strict=True))
+
+
+def legs(style: Style) -> list[np.ndarray]:
+    """From the place before each stroke to the one at its end, where both are told."""
+    found, here = [], None
+    for phase in style.phases:
+        if phase.to is not None:
+            there = np.mean(phase.to.at, 1)
+            if here is not None and phase.kind == "stroke" and not phase.through:
+                found.append(there - here)
+            here = there
+    return found
+
+
+def test_a_hand_that_touches_the_body_stays_there() -> None:
+    (gesture,) = (g for g in load_gestures(GESTURES_FOLDER).values()
+                  if g.label == "Doing other things")
+    touching = 0
+    for one, other in itertools.permutations(gesture.styles, 2):
+        way = mixed(one, other, SHARES[0])
+        poses, new = ([phase.to for phase in style.phases if phase.to]
+                      for style in (one, way or one))
+        for before, after in zip(poses, new, strict=True):
+            touching += way is not None and np.mean(before.at[2]) < TOUCH
+            assert np.mean(before.at[2]) >= TOUCH or after is before
+    assert touching  # or this says nothing
 
 
 def test_only_training_performs_between_ways_and_never_near_a_held_out_one(push: Gesture) -> None:

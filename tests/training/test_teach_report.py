@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.card import ModelCard
-from training.teach_judge import advice, kept
+from training.teach_judge import advice, fitted, kept
 from training.teach_learn import Head, Rows
 from training.teach_run import _answers, _divided
 
@@ -33,6 +33,13 @@ def test_known_gestures_are_counted_without_background_and_taught_ones(card: Mod
 def test_a_known_gesture_that_looks_like_a_taught_one_is_named(card: ModelCard) -> None:
     (sentence,) = advice([], {}, card, {("left", "jump"): 0.4, ("right", "jump"): 0.1})
     assert sentence.startswith("'left' may be taken for 'jump' (40% of its single frames are)")
+
+
+def test_what_a_person_teaches_is_free_of_what_held_it_back_before(card: ModelCard) -> None:
+    card = card.replace(smoothing={"holds": {"left": 0.5, "right": 0.4},
+                                   "disabled": ["left", "right"]})
+    new = fitted([], card, ["left"]).smoothing
+    assert (new.holds, new.disabled) == ({"right": 0.4}, ("right",))
 
 
 def test_without_a_replay_file_nothing_is_said_of_them(card: ModelCard) -> None:

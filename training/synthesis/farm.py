@@ -9,6 +9,8 @@ import signal
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.pool import IMapIterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -82,23 +84,24 @@ def _made(order: Order, missing: list[int], workers: int) -> Iterator[int]:
     os.environ.setdefault("LP_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")
     with context.Pool(min(workers, len(missing)), _start_worker) as pool:
-        crew = set(multiprocessing.active_children())
+        crew: set[BaseProcess] = set(multiprocessing.active_children())
         made = pool.imap_unordered(partial(_work, order), missing)
         for _ in missing:
             yield _next(made, crew)
 
 
-def _next(made: Any, crew: set[Any]) -> int:
+def _next(made: "IMapIterator[int]", crew: set[BaseProcess]) -> int:
     """The next result of a pool. Raises SynthesisError where one of its first processes is gone:
     the pool starts another one, and waits for ever for what the lost one had in hand."""
     while True:
         try:
-            return int(made.next(timeout=LOOK_S))
+            return made.next(timeout=LOOK_S)
         except multiprocessing.TimeoutError:
             if not crew <= set(multiprocessing.active_children()):
                 raise SynthesisError(
-                    "a worker was ended from outside, perhaps for want of memory. The same command "
-                    "goes on where it was; fewer --workers need less memory.") from None
+                    "a worker has died: it was killed, perhaps for want of memory, or crashed. The "
+                    "same command goes on where it was; fewer --workers need less memory."
+                ) from None
 
 
 class Worker:
