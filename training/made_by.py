@@ -36,8 +36,8 @@ def commands(recipe: Path) -> list[str]:
     Raises RecipeError for a recipe that cannot be read, DataError for a set that cannot.
     """
     said = read_recipe(recipe)
-    sets = [_rendered(source) for source in (*said.train, *said.held_out)
-            if source.kind == "shards"]
+    sets = dict.fromkeys(_rendered(source) for source in (*said.train, *said.held_out)
+                         if source.kind == "shards")  # one that counts twice is named twice
     held = next((Path(s.path).name for s in said.held_out if s.kind == "shards"), "HELD_OUT")
     model = f"{Path(said.out).name}/best.safetensors"
     return ["python -m training.synthesize fetch", *sets,
