@@ -245,3 +245,18 @@ def test_compiling_is_quiet():
             "print(t.CompiledEngine(t.seed_weights(t.TwoBlocks().eval()), t.CARD).name)\n")
     done = python(code)
     assert (done.stdout, done.stderr) == ("compiled\n", "")
+
+
+@pytest.mark.parametrize("architecture", ["mobilenet_v2", "resnet18"])
+def test_a_step_of_the_real_networks_is_one_graph(architecture):
+    """Traced alone, which takes no compiler: no graph break, and the same results."""
+    card = CARD.replace(architecture=architecture, width_multiplier=1.0)
+    network = seed_weights(build_network(card)).eval()
+    step = torch.compile(network.step, fullgraph=True, dynamic=False, backend="eager")
+    inputs = torch.from_numpy(frames(1)[:1])
+    with torch.inference_mode():
+        state = network.open_state(1, *card.input_size)
+        wanted, kept = network.step(inputs, state)
+        logits, new = step(inputs, state)
+    assert torch.allclose(logits, wanted, atol=1e-5)
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(new, kept, strict=True))
