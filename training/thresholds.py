@@ -3,9 +3,10 @@
     python -m training.thresholds --model M.safetensors --shards HELD_OUT --out M2.safetensors
 
 Only rendered streams of held-out people may be used. Each of them is judged by what the others fit;
-classes whose precision does not hold there must lead for half a second before they fire and get the
-highest threshold that does as well, and are disabled if it does not hold then: they can be switched
-on again. Then all people together fit the thresholds of the other classes.
+classes whose precision does not hold there get the highest threshold that does as well; if it does
+not hold then, they must lead for half a second before they fire; and if it does not hold even then,
+they are disabled, and can be switched on again. Then all people together fit the thresholds of the
+other classes.
 """
 
 from __future__ import annotations
@@ -117,17 +118,24 @@ def _average(counts: Sequence[tuple[int, ...]]) -> tuple[float, ...]:
 
 
 def held_back(recordings: Sequence[Recording], card: ModelCard) -> tuple[ModelCard, list[str]]:
-    """The card with longer holds for the classes whose precision does not hold across people, and
-    without those whose precision does not hold then; and the names of the first.
+    """The card with what is done about classes whose precision does not hold across people, and
+    the names of these.
 
-    A longer hold comes before a higher threshold alone: for an open palm, say, it cost far fewer
-    events for the same precision.
+    They get the highest threshold that does as well. Where that is not enough a longer hold, and
+    where that is not enough either they are off, and keep both for whoever switches them on.
     """
     tried = try_all(recordings, card)
     careful = unreliable(crossed(recordings, card, tried=tried), card)
-    card = card.replace(smoothing={"holds": dict.fromkeys(careful, LONG_HOLD_S)})
-    disabled = unreliable(crossed(recordings, card, careful), card)
-    return card.replace(smoothing={"disabled": disabled}), careful
+    weak = unreliable(crossed(recordings, card, careful, tried), card)
+    if not weak:
+        return card, careful
+    card = card.replace(smoothing={"holds": dict.fromkeys(weak, LONG_HOLD_S)})
+    tried = try_all(recordings, card)
+    thresholds = fitted(recordings, card, weak, tried).smoothing.thresholds
+    off = {*weak} & {*unreliable(crossed(recordings, card, [*careful, *weak], tried), card)}
+    disabled = [label for label in card.labels if label in off]
+    kept = {label: thresholds[label] for label in disabled if label in thresholds}
+    return with_thresholds(card.replace(smoothing={"disabled": disabled}), kept), careful
 
 
 def unreliable(cases: Sequence[StreamCase], card: ModelCard) -> list[str]:
@@ -185,7 +193,7 @@ def fit(model: str, shards: Path, out: Path, most: int | None) -> list[str]:
     return [*(f"{name:38} {figure}" for name, figure in figures.items()),
             "", "thresholds: " + ", ".join(f"{label} {rise:.2f}" for label, rise
                                            in new.smoothing.thresholds.items()),
-            f"must lead for {LONG_HOLD_S} s: {', '.join(careful) or 'none'}",
+            f"must lead for {LONG_HOLD_S} s: {', '.join(new.smoothing.holds) or 'none'}",
             f"disabled (precision under {PRECISION}): "
             f"{', '.join(new.smoothing.disabled) or 'none'}"]
 
