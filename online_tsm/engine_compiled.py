@@ -95,7 +95,7 @@ def _compiling() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     except Exception as error:  # of the compiler, of Triton, of a capture: of many types
-        lines = [line for line in str(error).splitlines() if line.strip()]
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         words = " ".join([f"{type(error).__name__}:", *lines[:2]])[:200]
         raise EngineError(f"the network could not be compiled here ({words}). If it lacks a "
                           "compiler, install one for C and C++ and Python's headers (Debian: g++ "

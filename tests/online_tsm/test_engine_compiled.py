@@ -162,8 +162,9 @@ def test_a_compiler_that_fails_is_one_sentence(tiny_card, tiny_network, monkeypa
     with pytest.raises(EngineError) as told:
         CompiledEngine(tiny_network, tiny_card)
     assert str(told.value) == (
-        "the network could not be compiled here (RuntimeError: no kernel for this); see that a C++ "
-        "compiler and Python's headers (python3-dev) are installed, or use --engine torch")
+        "the network could not be compiled here (RuntimeError: no kernel for this File ...). If it "
+        "lacks a compiler, install one for C and C++ and Python's headers (Debian: g++ "
+        "python3-dev); else use --engine torch")
 
 
 @needs_no_gpu
@@ -211,6 +212,32 @@ def test_the_benchmark_opens_it_on_a_gpu_with_triton_or_where_it_is_named(monkey
         ("compiled", "cuda", precision) for precision, _ in PRECISIONS]
 
 
+@needs_compiler
+def test_compiling_says_that_it_does_and_no_more():
+    code = ("import sys; sys.path[:0] = ['tests', 'tests/online_tsm']\n"
+            "import test_engine_compiled as t\n"
+            "print(t.CompiledEngine(t.seed_weights(t.TwoBlocks().eval()), t.CARD).name)\n")
+    done = python(code)
+    assert done.stdout == "compiled\n"
+    assert done.stderr == ("compiling the network, which takes a while, the longest at the first "
+                           "time\n")
+
+
+@pytest.mark.parametrize("architecture", ["mobilenet_v2", "resnet18"])
+def test_a_step_of_the_real_networks_is_one_graph(architecture):
+    """Traced alone, which takes no compiler: no graph break, and the same results."""
+    card = CARD.replace(architecture=architecture, width_multiplier=1.0)
+    network = seed_weights(build_network(card)).eval()
+    step = torch.compile(network.step, fullgraph=True, dynamic=False, backend="eager")
+    inputs = torch.from_numpy(frames(1)[:1])
+    with torch.inference_mode():
+        state = network.open_state(1, *card.input_size)
+        wanted, kept = network.step(inputs, state)
+        logits, new = step(inputs, state)
+    assert torch.allclose(logits, wanted, atol=1e-5)
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(new, kept, strict=True))
+
+
 # On a GPU
 
 
@@ -236,27 +263,3 @@ def test_on_cuda_a_step_allocates_nothing():
     before = torch.cuda.memory_stats()["allocation.all.allocated"]
     plain(engine, clips)
     assert torch.cuda.memory_stats()["allocation.all.allocated"] == before
-
-
-@needs_compiler
-def test_compiling_is_quiet():
-    code = ("import sys; sys.path[:0] = ['tests', 'tests/online_tsm']\n"
-            "import test_engine_compiled as t\n"
-            "print(t.CompiledEngine(t.seed_weights(t.TwoBlocks().eval()), t.CARD).name)\n")
-    done = python(code)
-    assert (done.stdout, done.stderr) == ("compiled\n", "")
-
-
-@pytest.mark.parametrize("architecture", ["mobilenet_v2", "resnet18"])
-def test_a_step_of_the_real_networks_is_one_graph(architecture):
-    """Traced alone, which takes no compiler: no graph break, and the same results."""
-    card = CARD.replace(architecture=architecture, width_multiplier=1.0)
-    network = seed_weights(build_network(card)).eval()
-    step = torch.compile(network.step, fullgraph=True, dynamic=False, backend="eager")
-    inputs = torch.from_numpy(frames(1)[:1])
-    with torch.inference_mode():
-        state = network.open_state(1, *card.input_size)
-        wanted, kept = network.step(inputs, state)
-        logits, new = step(inputs, state)
-    assert torch.allclose(logits, wanted, atol=1e-5)
-    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(new, kept, strict=True))

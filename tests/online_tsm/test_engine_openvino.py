@@ -47,7 +47,7 @@ def test_without_openvino_the_command_that_installs_it_is_named(model):
 @pytest.mark.parametrize(("engine", "precision", "named"), [
     ("onnxruntime", "bf16", "bf16 needs --engine openvino or torch"),
     ("auto", "bf16", "bf16 needs --engine openvino or torch"),
-    ("openvino", "fp16", "fp16 needs --engine torch or tensorrt;"),
+    ("openvino", "fp16", "fp16 needs --engine torch or compiled or tensorrt;"),
     ("onnxruntime", "fp64", "unknown precision 'fp64'; known: fp32, bf16, fp16"),
 ])
 def test_a_precision_that_an_engine_does_not_know_is_named(model, engine, precision, named):
