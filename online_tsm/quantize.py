@@ -5,8 +5,8 @@
 Weights become signed, with a scale a channel, activations unsigned; what ranges these have is seen
 on real frames, stepped in float32 so that the states are real, too. Image, logits and states stay
 float32, so OUT.onnx is a model like any other: `--model OUT.onnx`. Where INT8 throughout decides
-otherwise too often and it comes nearer, a third of the network stays in float32, too, or half of
-it. How often it decides as float32 does is told; nothing ever takes it by itself.
+otherwise too often and it comes nearer, a third of the network stays in float32, too, or half or
+two thirds of it. How often it decides as float32 does is told; nothing ever takes it by itself.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ CALIBRATION_FRAMES = 128  # of each video; as many others, in between, are compa
 WEIGHED = ("Conv", "Gemm")  # layers with weights
 # Of these the share, from the first on, that stays in float32: tried in turn until decisions agree.
 # An early layer's rounding goes through all others.
-SHARES = (0.0, 1 / 3, 1 / 2)
+SHARES = (0.0, 1 / 3, 1 / 2, 2 / 3)
 DECIDING = 2  # last layers that then stay in float32 as well
 # Where a processor has no VNNI, products of weights and activations of 8 bits are summed two by two
 # in 16 bits, and what does not fit is cut off: 255 * 128 does, 255 * 127 + 255 * 127 does not.

@@ -127,7 +127,7 @@ def test_the_first_layers_and_the_last_ones_can_stay_in_float32(graph, inputs):
 
 def test_as_little_stays_in_float32_as_it_takes(graph, monkeypatch):
     found = {0.0: Faithfulness(2.0, 9.0, 0.5), 1 / 3: Faithfulness(1.0, 9.0, 0.4),
-             1 / 2: Faithfulness(3.0, 9.0, 0.3)}
+             1 / 2: Faithfulness(3.0, 9.0, 0.3), 2 / 3: Faithfulness(4.0, 9.0, 0.2)}
     shares: list[float] = []
 
     def quantised(_graph, _inputs, share):
