@@ -24,9 +24,9 @@ def varied(style: Style, styles: list[Style], rng: Rng) -> Style:
     """Sometimes a way between `style` and another one of `styles` with the same course, or beyond
     `style`; else `style` itself.
 
-    Beyond a way is what teaches most. Of 400 clips that lie a quarter to a half beyond theirs, a
-    model that had learnt the ways alone named 78 %, and 86 % of as many clips of the ways
-    themselves; a network trained on real Jester video named 57 and 60 %.
+    Of 400 clips that lie a quarter to a half beyond their ways, a model that had learnt the ways
+    alone named 78 %, and 86 % of as many clips of the ways themselves; a network trained on real
+    Jester video named 57 and 60 %. So these are gestures still, and such as it did not know.
     """
     if rng.random() >= VARIED_SHARE:
         return style
