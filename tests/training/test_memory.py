@@ -36,7 +36,7 @@ def _page_faults(how: str) -> int:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc is Linux's")
 def test_freed_memory_is_used_again_with_few_page_faults() -> None:
-    assert _page_faults("keep") < _page_faults("as ever") / 4  # an eighth to a thousandth was seen
+    assert _page_faults("keep") < _page_faults("as ever") / 4  # a tenth and an eighth were seen
 
 
 def test_elsewhere_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
