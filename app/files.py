@@ -25,6 +25,7 @@ NO_RATE = 1000.0  # frames a second: a grid of milliseconds, as of WebM, or a da
 MOST_FRAMES = 10**8  # more is a damaged header
 LONGEST_GAP_S = 3600.0  # between two frames; more is a damaged time stamp
 LATEST_S = 1.0  # later than this the file waits: the reader was paused, or cannot keep up
+FUTILE = 3  # frames dropped in a row that have caught nothing up: decoding alone takes too long
 
 
 class Reader(Protocol):
@@ -40,7 +41,8 @@ class Reader(Protocol):
 
 
 class FileSource:
-    """Plays a reader: in real time, dropping what is late as a camera would, or `fast`."""
+    """Plays a reader: in real time, dropping what is late as a camera would, or `fast`. A file that
+    is decoded more slowly than that plays as fast as it can."""
 
     live = False
     status = ""
@@ -57,17 +59,20 @@ class FileSource:
 
     def __iter__(self) -> Iterator[Frame | None]:
         index, shape, start = -1, None, None
+        missed: list[float] = []  # how late the frames were, in s, that were dropped in a row
         while not self._closed and (due := self._reader.advance()) is not None:
             index += 1
             if not self._fast:
                 start = time.perf_counter() - due if start is None else start
                 yield from self._wait_until(start + due)
                 late = time.perf_counter() - (start + due)
-                if late > LATEST_S:
+                if late > LATEST_S or (len(missed) >= FUTILE and late >= missed[0]):
                     start += late
                 elif late > 1.0 / self._reader.rate:  # the next one is due already
                     self.dropped += 1
+                    missed.append(late)
                     continue
+                missed.clear()
             grabbed = time.perf_counter()
             image = None if self._closed else self._reader.image()
             if image is None:

@@ -12,7 +12,7 @@ import pytest
 from mjpeg_server import jpeg
 
 from app import files, sources
-from app.files import next_time, read_image, sane_count, sane_rate
+from app.files import FileSource, ImageReader, next_time, read_image, sane_count, sane_rate
 from app.frames import Frame
 from app.sources import CameraInfo, NoCameraError, SourceError, SourceOptions, open_source
 
@@ -100,6 +100,22 @@ def test_a_pause_loses_no_frame_and_no_time(make_video: Callable[..., Path],
         assert time.perf_counter() - start > 1.4  # the rest plays at its own rate again
     assert indices == list(range(8))
     assert source.dropped == 0
+
+
+class Slow(ImageReader):
+    """Takes longer over a picture than it is to be shown for, whether it is shown or dropped: a
+    large video on a small machine."""
+
+    def advance(self) -> float | None:
+        time.sleep(1.5 / self.rate)
+        return super().advance()
+
+
+def test_a_file_that_is_decoded_too_slowly_is_played_slowly(tmp_path: Path) -> None:
+    path = write_images(tmp_path / "images", ["1.png"]) / "1.png"
+    source = FileSource(Slow("slow", [path] * 60, rate=40.0))
+    indices = [frame.index for frame in source if frame is not None]
+    assert np.diff([*indices, 60]).max() <= 4  # three in a row catch nothing up, so no more go
 
 
 def test_waiting_for_a_slow_file_keeps_the_window_alive(tmp_path: Path) -> None:
