@@ -60,6 +60,8 @@ def restricted(card: ModelCard, allow: Iterable[str] = (), deny: Iterable[str] =
     kept -= indices(card, denied, "deny")
     if (names or denied) and kept <= indices(card, card.background, "background"):
         raise LabelError("allow, deny: no gesture is left; at least one must be")
+    if not kept:
+        raise LabelError("smoothing: disabled names every label; at least one must be left")
     left_out = [card.labels[place] for place in sorted(everything - kept)]
     return card.replace(smoothing={"disabled": left_out})
 

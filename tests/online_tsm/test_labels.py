@@ -53,6 +53,12 @@ def test_a_card_that_leaves_out_every_gesture_itself_still_opens():
     assert restricted(silent).smoothing.disabled == ("wave", "point", "fist")
 
 
+def test_a_card_that_leaves_out_every_label_is_refused():
+    # Nothing would be left to share the probability out to: all of them would be NaN.
+    with pytest.raises(LabelError, match="disabled names every label"):
+        restricted(FEW.replace(smoothing={"disabled": list(FEW.labels)}))
+
+
 def test_the_opposites_among_jesters_labels():
     card = ModelCard("test", "mobilenet_v2", ALPHABETICAL, mirrored_pairs=MIRRORED_PAIRS)
     found = {ALPHABETICAL[a]: {ALPHABETICAL[b] for b in others}
