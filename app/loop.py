@@ -63,6 +63,7 @@ class Demo:
         self._latency = LatencyLog(started)
         self._clock = StageClock()
         self._source: Source | None = None
+        self._dropped = 0  # frames of the source, until its play ended
         self._epoch = 0
         self._origin: float | None = None  # of the source's times, s
         self._played_s = 0.0  # from the source's first frame to its latest
@@ -86,6 +87,7 @@ class Demo:
         self._origin = None
         self._mirror = source.live if self._settings.mirror is None else self._settings.mirror
         self._restart()
+        ended = True
         frames = source if self._window is not None else with_progress(
             source, self._settings.max_frames)
         for frame in timed(frames, self._clock):
@@ -98,8 +100,10 @@ class Demo:
             self._follow_teaching()
             self._pause()
             if self._ended():
-                return False
-        return True
+                ended = False
+                break
+        self._dropped = source.dropped  # now: it counts on while outputs close
+        return ended
 
     def report(self) -> LatencyReport:
         """What all frames so far took."""
@@ -107,7 +111,7 @@ class Demo:
         report = self._latency.report(
             machine_info(self._engine),
             camera_fps=source.rate if source is not None and source.live else None,
-            dropped=source.dropped if source is not None else 0)
+            dropped=self._dropped)
         # A session before the first prediction is no part of a cold start.
         return dataclasses.replace(report, cold_start_s=None) if self._settings.teach else report
 

@@ -8,11 +8,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import pytest
-from front_door import ROOT, SAMPLE, environment, run_folder
+from front_door import ROOT, SAMPLE, environment, run_demo_here, run_folder
+from mjpeg_server import MjpegServer
+
+from app.sinks import Sinks
 
 
 def test_a_reader_that_leaves_ends_the_run(tmp_path: Path) -> None:
@@ -27,6 +31,22 @@ def test_a_reader_that_leaves_ends_the_run(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
     report = json.loads(next(tmp_path.glob("runs/*/latency.json")).read_text())
     assert report["frames"] + report["warmup_frames"] < 300  # of 595
+
+
+def test_frames_that_come_while_the_outputs_close_are_not_told_as_dropped(
+        mjpeg: Callable[..., MjpegServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def close(sinks: Sinks) -> None:
+        time.sleep(1.5)  # as long as a program takes that a gesture has started
+        finish(sinks)
+
+    finish = Sinks.close
+    monkeypatch.setattr(Sinks, "close", close)
+    assert run_demo_here("--source", mjpeg().url, "--no-display", "--no-record", "--max-frames", 20,
+                         "--predictions", tmp_path / "p.jsonl", "--out", tmp_path / "runs") == 0
+    lines = (tmp_path / "p.jsonl").read_text().splitlines()
+    report = json.loads((run_folder(tmp_path) / "latency.json").read_text())
+    missed = json.loads(lines[-1])["frame"] + 1 - len(lines)
+    assert report["dropped_frames"] - missed < 15  # 45 come meanwhile
 
 
 def test_a_list_may_be_cut_off(tmp_path: Path) -> None:
