@@ -117,8 +117,7 @@ def _open(path: Path, engine: EngineName, device: DeviceName, threads: int | Non
         if path.suffix.lower() == ".onnx":
             raise EngineError(f"{path.name} is an ONNX file, which the engine {engine} cannot run; "
                               "use --engine onnxruntime")
-        opening = _open_torch if engine == "torch" else _open_compiled
-        return opening(load, device, threads, precision)
+        return _open_torch(load, device, threads, precision, compiled=engine == "compiled")
     gpu = nvidia_visible()
     if (device == "cuda" or engine == "tensorrt") and not gpu:
         raise EngineError(NO_GPU)
@@ -244,29 +243,22 @@ def _open_tensorrt(path: Path, given: Mapping[str, Any], device: str, threads: i
 
 
 def _open_torch(load: Callable[..., tuple[Any, ModelCard]], device: str, threads: int | None,
-                precision: str = "fp32") -> Engine:
+                precision: str = "fp32", *, compiled: bool = False) -> Engine:
     """`load(device)` gives the network and its card."""
     chosen = _torch_device(device, precision)
     from online_tsm.engine_torch import TorchEngine
 
+    kind = TorchEngine
+    if compiled:
+        from online_tsm.engine_compiled import CompiledEngine, missing
+
+        kind = CompiledEngine
+        if lacking := missing(chosen):
+            raise EngineError(lacking)
     network, card = load(chosen)
-    note = f"torch on the {'NVIDIA GPU' if chosen == 'cuda' else 'CPU'}" if device == "auto" else ""
-    return TorchEngine(network, card, chosen, threads, note, precision=precision)
-
-
-def _open_compiled(load: Callable[..., tuple[Any, ModelCard]], device: str, threads: int | None,
-                   precision: str = "fp32") -> Engine:
-    """`load(device)` gives the network and its card."""
-    chosen = _torch_device(device, precision)
-    from online_tsm.engine_compiled import CompiledEngine, missing
-
-    lacking = missing(chosen)
-    if lacking:
-        raise EngineError(lacking)
-    network, card = load(chosen)
-    note = (f"torch, compiled, on the {'NVIDIA GPU' if chosen == 'cuda' else 'CPU'}"
-            if device == "auto" else "")
-    return CompiledEngine(network, card, chosen, threads, note, precision=precision)
+    note = (f"torch{', compiled,' if compiled else ''} on the "
+            f"{'NVIDIA GPU' if chosen == 'cuda' else 'CPU'}" if device == "auto" else "")
+    return kind(network, card, chosen, threads, note, precision=precision)
 
 
 def _torch_device(device: str, precision: str) -> str:

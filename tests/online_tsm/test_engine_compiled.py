@@ -180,7 +180,7 @@ def test_what_needs_a_gpu_says_so(checkpoint, device, precision, named):
 
 
 def test_auto_never_takes_it(checkpoint, monkeypatch, in_shared_cache):
-    monkeypatch.setattr(engines, "_open_compiled", lambda *_: pytest.fail("it was taken"))
+    monkeypatch.setattr(engine_compiled, "missing", lambda _: pytest.fail("it was asked for"))
     opened = open_engine(checkpoint)
     assert opened.name != "compiled"
     monkeypatch.setattr(engines, "nvidia_visible", lambda: True)
