@@ -258,19 +258,28 @@ def _renamed(tensors: Mapping[str, Tensor], recognised: Recognised) -> dict[str,
 
 
 def _fill(network: OnlineNetwork, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Copies `tensors` into `network`; every name and every shape must match."""
+    """Copies `tensors` into `network`; every name and every shape must match. Weights that were
+    rounded to whole numbers lack their scale, and sparse or quantised ones cannot be copied."""
     own = network.state_dict()
     # Checkpoints from before torch 0.4.1 lack these counters; nothing here reads them.
     missing = [n for n in own if n not in tensors and not n.endswith("num_batches_tracked")]
     unexpected = [name for name in tensors if name not in own]
     shapes = [f"{name} {tuple(tensors[name].shape)} instead of {tuple(own[name].shape)}"
               for name in own if name in tensors and tensors[name].shape != own[name].shape]
+    kinds = [f"{name} ({tensor.dtype}, {tensor.layout}, {tensor.device})"
+             for name, tensor in tensors.items() if name in own and not _plain(tensor, own[name])]
     problems = [_listed(what, names) for what, names in
-                (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
-                if names]
+                (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes),
+                 ("that are not plain floating-point numbers", kinds)) if names]
     if problems:
         raise CheckpointError(f"{path.name} does not fit its network. {'. '.join(problems)}")
     network.load_state_dict(dict(tensors), strict=False)
+
+
+def _plain(tensor: Tensor, own: Tensor) -> bool:
+    """Whether it can stand for our `own` one; counters may be of any type."""
+    return not own.is_floating_point() or (
+        tensor.is_floating_point() and tensor.layout == own.layout and not tensor.is_meta)
 
 
 def _listed(what: str, names: list[str]) -> str:

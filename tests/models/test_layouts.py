@@ -227,6 +227,12 @@ def rename(old, new):
     return change
 
 
+def to(name, convert):
+    def change(state):
+        state[name] = convert(state[name])
+    return change
+
+
 @pytest.mark.parametrize(("change", "message"), [
     (lambda s: s.pop("module.base_model.layer2.0.bn1.bias"), r"missing: layer2\.0\.bn1\.bias"),
     (lambda s: s.update({"module.base_model.extra.weight": torch.zeros(1)}),
@@ -241,6 +247,9 @@ def rename(old, new):
     (rename("layer3.1.", "layer3.2."), r"missing: layer3\.1\.conv1"),
     (rename("layer4.1.", "layer4.1.again."), "unexpected: layer4"),
     (rename("module.base_model.", "encoder."), "belong to no network known here"),
+    (to("module.new_fc.weight", lambda t: t.to(torch.int8)), r"plain .*fc\.weight \(torch\.int8"),
+    (to("module.new_fc.bias", lambda t: t.to_sparse()), r"plain .*fc\.bias .*torch\.sparse_coo"),
+    (to("module.new_fc.bias", lambda t: t.to("meta")), r"plain .*fc\.bias .*meta"),
 ])
 def test_what_does_not_fit_is_named(change, message, seed_weights, tmp_path):
     path = tmp_path / "broken.pth"
