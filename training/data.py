@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from online_tsm.file_names import can_be_named
-from online_tsm.video_files import RecordingError, plain_times
+from online_tsm.video_files import RecordingError, plain_times, stamped_times
 from training.events_file import DataError, LabelledEvent, read_events, rows_of, text_of
 
 Image = NDArray[np.uint8]
@@ -32,6 +32,8 @@ JESTER_RATE = 12.0  # frames a second
 VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".gif")
 OVERHANG_S = 1.0  # so much later than the last frame an event may end: times are rounded
 PROMISED = 5  # frames that a header may promise, and that are not there
+SAME_S = 1e-6  # times that differ by less are the same
+JUMPS_S = (0.5, 2.0, 8.0)  # how much sooner a jump into a video of an uneven rate is aimed
 STROKE = (0.35, 0.8)  # where the stroke lies in a clip that only has one label, as a share of it
 
 
@@ -255,8 +257,8 @@ def _table_clip(path: Path, rows: list[dict[str, str]], table: Path) -> Clip:
 
 def _labelled_video(path: Path, label: str, person: str = "") -> Clip:
     times = video_times(path)
-    return Clip(path.name, times, (whole_clip_event(label, times),), partial(_read_video, path),
-                person)
+    return Clip(path.name, times, (whole_clip_event(label, times),),
+                partial(_read_video, path, times), person)
 
 
 def recording(path: Path, events: tuple[LabelledEvent, ...], person: str = "") -> Clip:
@@ -267,7 +269,7 @@ def recording(path: Path, events: tuple[LabelledEvent, ...], person: str = "") -
         if event.end > times[-1] + OVERHANG_S:
             raise DataError(f"{path} ends at {times[-1]:.1f} s, but {event.label!r} is said to "
                             f"last from {event.start:g} to {event.end:g} s; are these frames?")
-    return Clip(path.name, times, events, partial(_read_video, path), person)
+    return Clip(path.name, times, events, partial(_read_video, path, times), person)
 
 
 def whole_clip_event(label: str, times: NDArray[np.float64]) -> LabelledEvent:
@@ -278,36 +280,41 @@ def whole_clip_event(label: str, times: NDArray[np.float64]) -> LabelledEvent:
 
 
 def video_times(path: Path) -> NDArray[np.float64]:
-    """Times [T] in s of a video's frames: by its header, or where that has no number of frames, as
-    in a browser's recording, by playing it. Raises DataError."""
+    """Times [T] in s of a video's frames: by its header, or their stamps where these part from it,
+    or where the header has no number of frames, as in a browser's recording, by playing it.
+    Raises DataError."""
     video = _opened(path)
     count, rate = int(video.get(cv2.CAP_PROP_FRAME_COUNT)), video.get(cv2.CAP_PROP_FPS)
+    fine = count > 0 and 0 < rate < 1000
+    times = stamped_times(video, np.arange(count) / rate) if fine else np.zeros(0)
     video.release()
-    if count > 0 and 0 < rate < 1000:
-        return np.asarray(np.arange(count) / rate)
+    if fine:
+        return times
     try:
         return plain_times(path)
     except RecordingError as error:
         raise DataError(f"{path} does not say how many frames it has, or at what rate") from error
 
 
-def _read_video(path: Path, numbers: Sequence[int]) -> list[Image]:
+def _read_video(path: Path, times: NDArray[np.float64], numbers: Sequence[int]) -> list[Image]:
     """Frames by number. A header may promise a few more than there are: the last one that can be
     read stands in for them."""
     first, wanted = min(numbers), set(numbers)
-    images = _played(path, first, wanted) or _played(path, max(0, first - PROMISED), wanted)
+    images = (_played(path, times, first, wanted)
+              or _played(path, times, max(0, first - PROMISED), wanted))
     if not images:
         raise DataError(f"{path}: frame {first} cannot be read")
     return [images[number] for number in numbers]
 
 
-def _played(path: Path, start: int, wanted: set[int]) -> dict[int, Image]:
+def _played(path: Path, times: NDArray[np.float64], start: int, wanted: set[int]
+            ) -> dict[int, Image]:
     """The wanted frames, played from number `start` on; none where that one is not there."""
     video, images, image = _opened(path), dict[int, Image](), None
     if video.get(cv2.CAP_PROP_FRAME_COUNT) <= 0:
         start = 0  # it cannot jump to a number
     if start:
-        video.set(cv2.CAP_PROP_POS_FRAMES, start)
+        start = _jumped(video, times, start)
     for number in range(start, max(wanted) + 1):
         ok, now = video.read()
         image = now if ok else image
@@ -317,6 +324,24 @@ def _played(path: Path, start: int, wanted: set[int]) -> dict[int, Image]:
             images[number] = np.asarray(image, np.uint8)
     video.release()
     return images
+
+
+def _jumped(video: Any, times: NDArray[np.float64], start: int) -> int:
+    """Jumps to the frame of number `start`, or before it where `times` are uneven, for players
+    take all rates for even; the number of the next frame."""
+    if len(times) < 2 or np.ptp(np.diff(times)) < SAME_S:
+        video.set(cv2.CAP_PROP_POS_FRAMES, start)
+        return start
+    moment = times[min(start, len(times) - 1)]
+    for sooner in JUMPS_S:
+        video.set(cv2.CAP_PROP_POS_MSEC, 1000 * max(0.0, moment - sooner))
+        if video.grab():
+            stamp = video.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            number = int(np.searchsorted(times, stamp + SAME_S, side="right"))
+            if number <= start:
+                return number
+    video.set(cv2.CAP_PROP_POS_FRAMES, 0)
+    return 0
 
 
 def _opened(path: Path) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from toy_shards import LABELS, STROKE_S, picture, write_shard
 
+from online_tsm.video_files import plain_times
 from training.data import (
     open_clips,
     read_class_folders,
@@ -193,3 +194,26 @@ def test_a_browsers_recording_is_read_though_it_has_no_number_of_frames(tmp_path
     assert (seven, three) == (pytest.approx(140, abs=4), pytest.approx(60, abs=4))
     (late,) = clip.read([9])
     assert late.mean() == pytest.approx(180, abs=4)
+
+
+def test_a_phones_video_that_gets_slower_is_read_by_its_stamps(tmp_path: Path) -> None:
+    """Its header has one rate for all frames, by which a player jumps, too."""
+    path = tmp_path / "wave" / "a.mov"
+    path.parent.mkdir()
+    packets = [cv2.VIDEOWRITER_PROP_RAW_VIDEO, 1]
+    video = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MJPG"), 30.0,
+                            (32, 24), packets)
+    if not video.isOpened():
+        pytest.skip("this OpenCV writes no frames with a time")
+    ticks = np.concatenate([np.arange(60), 60 + 2 * np.arange(60)])
+    for number, tick in enumerate(ticks.tolist()):
+        video.set(cv2.VIDEOWRITER_PROP_PTS, tick)
+        _, jpeg = cv2.imencode(".jpg", np.full((24, 32, 3), 2 * number, np.uint8))
+        video.write(jpeg.reshape(1, -1))
+    video.release()
+    (clip,) = read_class_folders(tmp_path)
+    assert clip.times == pytest.approx(ticks / 30)
+    assert plain_times(path) == pytest.approx(ticks / 30)
+    for numbers in ([0, 5], [30], [70, 75, 100], [119]):
+        shades = [image.mean() for image in clip.read(numbers)]
+        assert shades == pytest.approx([2 * number for number in numbers], abs=0.9)
