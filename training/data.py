@@ -221,7 +221,8 @@ def _read_files(paths: list[Path], numbers: Sequence[int]) -> list[Image]:
 
 def read_class_folders(root: Path) -> list[Clip]:
     """Plain videos, one folder a class: `root`/LABEL/anything.mp4."""
-    paths = [path for path in sorted(root.glob("*/*")) if path.suffix.lower() in VIDEOS]
+    paths = [path for path in sorted(root.glob("*/*")) if path.suffix.lower() in VIDEOS
+             and not any(part.startswith(".") for part in path.parts[-2:])]  # a Mac's ._1.mp4
     if not paths:
         raise DataError(
             f"{root} holds no videos; expected one folder a class, as in Thumb Up/anything.mp4"

@@ -72,6 +72,9 @@ def test_jesters_layout(tmp_path: Path) -> None:
 
 def test_class_folders_and_recordings(tmp_path: Path) -> None:
     write_video(tmp_path / "Thumb Up" / "a.avi")
+    for hidden in ("Thumb Up/._a.avi", ".Trashes/a.avi"):  # what a Mac leaves on other disks
+        (tmp_path / hidden).parent.mkdir(exist_ok=True)
+        (tmp_path / hidden).write_bytes(b"Mac OS X")
     (clip,) = read_class_folders(tmp_path)
     assert clip.labels == ("Thumb Up",)
     assert clip.times[-1] == pytest.approx(0.9)
