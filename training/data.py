@@ -263,11 +263,11 @@ def _labelled_video(path: Path, label: str, person: str = "") -> Clip:
 
 
 def recording(path: Path, events: tuple[LabelledEvent, ...], person: str = "") -> Clip:
-    """A long video and the events in it. Raises DataError, also for an event that lies behind the
-    video's end: whoever counts frames would be judged by its last picture."""
+    """A long video and the events in it. Raises DataError, also for an event that lies before the
+    video or behind its end: whoever counts frames would be judged by its last picture."""
     times = video_times(path)
     for event in events:
-        if event.end > times[-1] + OVERHANG_S:
+        if not times[0] <= event.end <= times[-1] + OVERHANG_S:
             raise DataError(f"{path} ends at {times[-1]:.1f} s, but {event.label!r} is said to "
                             f"last from {event.start:g} to {event.end:g} s; are these frames?")
     return Clip(path.name, times, events, partial(_read_video, path, times), person)

@@ -116,6 +116,9 @@ def test_events_behind_the_end_of_a_video_are_named(tmp_path: Path) -> None:
     table.write_text("file,label,start,end\na.avi,left,0,0.5\na.avi,left,3,8\n")
     with pytest.raises(DataError, match=r"a\.avi ends at 0\.9 s, but 'left' .* 3 to 8 s"):
         read_table(table)
+    table.write_text("file,label,start,end\na.avi,left,-3,-2\n")
+    with pytest.raises(DataError, match=r"a\.avi ends at 0\.9 s, but 'left' .* -3 to -2 s"):
+        read_table(table)
 
 
 @pytest.mark.parametrize("row", ["a.avi", "a.avi,", ",left"])
