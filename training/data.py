@@ -9,9 +9,10 @@ import csv
 import json
 import struct
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from online_tsm.file_names import can_be_named
-from online_tsm.video_files import RecordingError, plain_times, stamped_times
+from online_tsm.video_files import RecordingError, plain_times, read_video, stamped_times
 from training.events_file import DataError, LabelledEvent, read_events, rows_of, text_of
 
 Image = NDArray[np.uint8]
@@ -43,7 +44,8 @@ class Clip:
 
     `times` [T] are the frames' times in s, `events` lie on the same clock. `read(numbers)` gives
     frames uint8 [H, W, 3] in BGR; `read_masks`, where there is one, the person in them, uint8
-    [H, W], 255 where the person is. `person` is "" where unknown.
+    [H, W], 255 where the person is. `person` is "" where unknown. `play`, where there is one, gives
+    the first so many frames in turn: not every file can be jumped in.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Clip:
     read: Callable[[Sequence[int]], list[Image]]
     person: str = ""
     read_masks: Callable[[Sequence[int]], list[Image]] | None = None
+    play: Callable[[int], Iterator[Image]] | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -270,7 +273,8 @@ def recording(path: Path, events: tuple[LabelledEvent, ...], person: str = "") -
         if not times[0] <= event.end <= times[-1] + OVERHANG_S:
             raise DataError(f"{path} ends at {times[-1]:.1f} s, but {event.label!r} is said to "
                             f"last from {event.start:g} to {event.end:g} s; are these frames?")
-    return Clip(path.name, times, events, partial(_read_video, path, times), person)
+    return Clip(path.name, times, events, partial(_read_video, path, times), person,
+                play=partial(_each_frame, path))
 
 
 def whole_clip_event(label: str, times: NDArray[np.float64]) -> LabelledEvent:
@@ -306,6 +310,17 @@ def _read_video(path: Path, times: NDArray[np.float64], numbers: Sequence[int]) 
     if not images:
         raise DataError(f"{path}: frame {first} cannot be read")
     return [images[number] for number in numbers]
+
+
+def _each_frame(path: Path, count: int) -> Iterator[Image]:
+    """The first `count` frames; the last few may be stood in for, as in `_read_video`."""
+    image, shown = None, 0
+    for image in islice(read_video(path), count):
+        shown += 1
+        yield image
+    if image is None or shown < count - PROMISED:
+        raise DataError(f"{path}: frame {shown} cannot be read")
+    yield from [image] * (count - shown)
 
 
 def _played(path: Path, times: NDArray[np.float64], start: int, wanted: set[int]

@@ -17,15 +17,17 @@ from training.data import (
     read_jester,
     read_shards,
     read_table,
+    recording,
 )
 from training.events_file import DataError, read_event_list
+from training.streams import _images
 
 
 def write_video(path: Path, frames: int = 10, rate: float = 10.0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), rate, (32, 24))
     for number in range(frames):
-        video.write(np.full((24, 32, 3), 20 * number, np.uint8))
+        video.write(np.full((24, 32, 3), 20 * number % 256, np.uint8))
     video.release()
 
 
@@ -119,6 +121,18 @@ def test_events_behind_the_end_of_a_video_are_named(tmp_path: Path) -> None:
     table.write_text("file,label,start,end\na.avi,left,-3,-2\n")
     with pytest.raises(DataError, match=r"a\.avi ends at 0\.9 s, but 'left' .* -3 to -2 s"):
         read_table(table)
+
+
+def test_a_stream_plays_a_long_video_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A browser's can be played from its begin alone, and would be for every few frames."""
+    write_video(tmp_path / "a.avi", 80)
+    clip, opened, real = recording(tmp_path / "a.avi", ()), [], cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *of: opened.append(of) or real(*of))
+    shown = [image.mean() for image in _images(clip, np.arange(83))]  # three that are promised
+    assert len(opened) == 1
+    assert shown == [image.mean() for image in clip.read([*range(80), 79, 79, 79])]
+    with pytest.raises(DataError, match="frame 80 cannot be read"):
+        list(_images(clip, np.arange(90)))
 
 
 @pytest.mark.parametrize("row", ["a.avi", "a.avi,", ",left"])
