@@ -66,8 +66,9 @@ def read_video(path: Path) -> Iterator[Image]:
 def plain_times(path: Path) -> Times:
     """The frames' times [T] in s of a video that nothing is known of. Raises RecordingError.
 
-    By the header where that can be relied on; WebM, MKV and GIF are played to the end, for a
-    browser's recording has no number of frames in it, and an uneven rate.
+    By the header where that can be relied on, and the stamps of the frames where these part from
+    it; WebM, MKV and GIF are played to the end, for a browser's recording has no number of frames
+    in it, and an uneven rate.
     """
     _check_name(path)
     video = cv2.VideoCapture(str(path))
@@ -75,7 +76,7 @@ def plain_times(path: Path) -> Times:
         count, rate = int(video.get(cv2.CAP_PROP_FRAME_COUNT)), video.get(cv2.CAP_PROP_FPS)
         fine = 0 < rate < 1000
         if path.suffix.lower() in COUNTED:
-            times = np.arange(count if fine else 0) / (rate if fine else 1.0)
+            times = stamped_times(video, np.arange(count if fine else 0) / (rate if fine else 1.0))
         else:
             times = np.array(_stamps(video))
             if (np.diff(times) <= 0).any():
@@ -86,6 +87,18 @@ def plain_times(path: Path) -> Times:
         raise RecordingError(f"{path} is no video that can be played; delete it, or record it "
                              "again")
     return np.asarray(times - times[0], np.float64)
+
+
+def stamped_times(video: cv2.VideoCapture, even: Times) -> Times:
+    """`even` [T], as the header has it, or the stamps of a just opened video where these are half
+    a frame away from it: a phone takes fewer frames in the dark. They are read, not decoded; the
+    video cannot be played afterwards."""
+    if len(even) < 2 or not video.set(cv2.CAP_PROP_FORMAT, -1):
+        return even
+    stamps = np.unique(_stamps(video))  # in order: some are stored after those that they precede
+    shared = min(len(stamps), len(even))
+    off = np.abs(stamps[:shared] - stamps[:1] - even[:shared])
+    return stamps if shared > 1 and off.max() > even[1] / 2 else even
 
 
 def kept_size(image: Image) -> Image:

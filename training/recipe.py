@@ -112,10 +112,11 @@ def recipe_from_dict(said: Any) -> Recipe:
     """A recipe from plain values. Raises RecipeError, which names the nearest known key."""
     recipe: Recipe = _filled(Recipe, said, "recipe")
     _check_counts(recipe)
-    low, high = recipe.sequence.speed
-    if not 0 < low <= high:
-        raise RecipeError(f"recipe: sequence: speed is [{low:g}, {high:g}]; it must be a range "
-                          "from a number above 0 to one that is no lower")
+    for name, (low, high) in (("sequence: speed", recipe.sequence.speed),
+                              ("augment: zoom", recipe.augment.zoom)):
+        if not 0 < low <= high:
+            raise RecipeError(f"recipe: {name} is [{low:g}, {high:g}]; it must be a range from a "
+                              "number above 0 to one that is no lower")
     if not recipe.train or not recipe.held_out:
         raise RecipeError("recipe: train and held_out each need at least one source of clips")
     return recipe
@@ -123,7 +124,9 @@ def recipe_from_dict(said: Any) -> Recipe:
 
 def _check_counts(recipe: Recipe) -> None:
     """Raises RecipeError for a number of things that is too small."""
-    least = {"sequence": {"frames": 4}, "optimiser": {"batch": 1, "views": 1},
+    if recipe.seed < 0:
+        raise RecipeError(f"recipe: seed is {recipe.seed}; it must be at least 0")
+    least = {"sequence": {"frames": 4}, "optimiser": {"batch": 1, "views": 1, "frozen_blocks": 0},
              "run": {"workers": 0, "log_every": 1, "validate_every": 1, "validation_clips": 1,
                      "patience": 1}}
     for part, names in least.items():

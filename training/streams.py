@@ -69,6 +69,9 @@ def padded_times(clip: Clip) -> NDArray[np.float64]:
 
 
 def _images(clip: Clip, numbers: NDArray[np.int64]) -> Iterator[Image]:
+    if clip.play is not None and np.array_equal(numbers, np.arange(len(numbers))):
+        yield from clip.play(len(numbers))
+        return
     for start in range(0, len(numbers), AT_ONCE):
         yield from clip.read(numbers[start:start + AT_ONCE].tolist())
 

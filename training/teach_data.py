@@ -44,7 +44,8 @@ class Lesson:
     """One recorded gesture, or a piece of background: a clip in memory, and where it came from.
 
     `label` is the card's own spelling where the card has it. `turn` counts a label's recordings
-    from 0: lessons of one turn are left out together when the others are judged.
+    from 0: lessons of one turn, or of one background recording, are left out together when the
+    others are judged.
     """
 
     clip: Clip

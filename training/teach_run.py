@@ -111,9 +111,14 @@ def with_head(network: OnlineNetwork, card: ModelCard, head: Head) -> OnlineNetw
 
 
 def _folds(lessons: Sequence[Lesson]) -> NDArray[np.int64]:
-    """Which fold leaves each lesson out [L]."""
+    """Which fold leaves each lesson out [L]. The pieces of a background recording go together,
+    unless it is the only one: then nothing else shows background."""
     most = max(lesson.turn for lesson in lessons if not lesson.background) + 1
-    return np.array([lesson.turn % min(FOLDS, max(most, 2)) for lesson in lessons])
+    places = {source: place for place, source in enumerate(
+        dict.fromkeys(lesson.source for lesson in lessons if lesson.background))}
+    whole = len(places) > 1
+    return np.array([(places[lesson.source] if whole and lesson.background else lesson.turn)
+                     % min(FOLDS, max(most, 2)) for lesson in lessons])
 
 
 def _rows(views: Views, kept: NDArray[np.bool_]) -> Rows:

@@ -194,7 +194,7 @@ def fit(model: str, shards: Path, out: Path, most: int | None) -> list[str]:
             "", "thresholds: " + ", ".join(f"{label} {rise:.2f}" for label, rise
                                            in new.smoothing.thresholds.items()),
             f"must lead for {LONG_HOLD_S} s: {', '.join(new.smoothing.holds) or 'none'}",
-            f"disabled (precision under {PRECISION}): "
+            f"disabled (precision under {PRECISION}, or never found): "
             f"{', '.join(new.smoothing.disabled) or 'none'}"]
 
 

@@ -64,6 +64,9 @@ class Trainer:
         self.recipe, self.card, self.out = recipe, card_of(recipe), Path(recipe.out)
         cuda = recipe.run.device == "cuda" or (recipe.run.device == "auto"
                                                and torch.cuda.is_available())
+        if cuda and not torch.cuda.is_available():
+            raise RecipeError("recipe: run: device is 'cuda', but PyTorch finds no NVIDIA GPU; "
+                              "'auto' takes one where there is one")
         self.rank, self.world = open_group(cuda)
         if recipe.optimiser.batch < self.world:
             raise RecipeError(f"recipe: optimiser: batch is {recipe.optimiser.batch} for "

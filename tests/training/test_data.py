@@ -10,21 +10,24 @@ import numpy as np
 import pytest
 from toy_shards import LABELS, STROKE_S, picture, write_shard
 
+from online_tsm.video_files import plain_times
 from training.data import (
     open_clips,
     read_class_folders,
     read_jester,
     read_shards,
     read_table,
+    recording,
 )
 from training.events_file import DataError, read_event_list
+from training.streams import _images
 
 
 def write_video(path: Path, frames: int = 10, rate: float = 10.0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), rate, (32, 24))
     for number in range(frames):
-        video.write(np.full((24, 32, 3), 20 * number, np.uint8))
+        video.write(np.full((24, 32, 3), 20 * number % 256, np.uint8))
     video.release()
 
 
@@ -71,6 +74,9 @@ def test_jesters_layout(tmp_path: Path) -> None:
 
 def test_class_folders_and_recordings(tmp_path: Path) -> None:
     write_video(tmp_path / "Thumb Up" / "a.avi")
+    for hidden in ("Thumb Up/._a.avi", ".Trashes/a.avi"):  # what a Mac leaves on other disks
+        (tmp_path / hidden).parent.mkdir(exist_ok=True)
+        (tmp_path / hidden).write_bytes(b"Mac OS X")
     (clip,) = read_class_folders(tmp_path)
     assert clip.labels == ("Thumb Up",)
     assert clip.times[-1] == pytest.approx(0.9)
@@ -112,6 +118,21 @@ def test_events_behind_the_end_of_a_video_are_named(tmp_path: Path) -> None:
     table.write_text("file,label,start,end\na.avi,left,0,0.5\na.avi,left,3,8\n")
     with pytest.raises(DataError, match=r"a\.avi ends at 0\.9 s, but 'left' .* 3 to 8 s"):
         read_table(table)
+    table.write_text("file,label,start,end\na.avi,left,-3,-2\n")
+    with pytest.raises(DataError, match=r"a\.avi ends at 0\.9 s, but 'left' .* -3 to -2 s"):
+        read_table(table)
+
+
+def test_a_stream_plays_a_long_video_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A browser's can be played from its begin alone, and would be for every few frames."""
+    write_video(tmp_path / "a.avi", 80)
+    clip, opened, real = recording(tmp_path / "a.avi", ()), [], cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *of: opened.append(of) or real(*of))
+    shown = [image.mean() for image in _images(clip, np.arange(83))]  # three that are promised
+    assert len(opened) == 1
+    assert shown == [image.mean() for image in clip.read([*range(80), 79, 79, 79])]
+    with pytest.raises(DataError, match="frame 80 cannot be read"):
+        list(_images(clip, np.arange(90)))
 
 
 @pytest.mark.parametrize("row", ["a.avi", "a.avi,", ",left"])
@@ -193,3 +214,26 @@ def test_a_browsers_recording_is_read_though_it_has_no_number_of_frames(tmp_path
     assert (seven, three) == (pytest.approx(140, abs=4), pytest.approx(60, abs=4))
     (late,) = clip.read([9])
     assert late.mean() == pytest.approx(180, abs=4)
+
+
+def test_a_phones_video_that_gets_slower_is_read_by_its_stamps(tmp_path: Path) -> None:
+    """Its header has one rate for all frames, by which a player jumps, too."""
+    path = tmp_path / "wave" / "a.mov"
+    path.parent.mkdir()
+    packets = [cv2.VIDEOWRITER_PROP_RAW_VIDEO, 1]
+    video = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MJPG"), 30.0,
+                            (32, 24), packets)
+    if not video.isOpened():
+        pytest.skip("this OpenCV writes no frames with a time")
+    ticks = np.concatenate([np.arange(60), 60 + 2 * np.arange(60)])
+    for number, tick in enumerate(ticks.tolist()):
+        video.set(cv2.VIDEOWRITER_PROP_PTS, tick)
+        _, jpeg = cv2.imencode(".jpg", np.full((24, 32, 3), 2 * number, np.uint8))
+        video.write(jpeg.reshape(1, -1))
+    video.release()
+    (clip,) = read_class_folders(tmp_path)
+    assert clip.times == pytest.approx(ticks / 30)
+    assert plain_times(path) == pytest.approx(ticks / 30)
+    for numbers in ([0, 5], [30], [70, 75, 100], [119]):
+        shades = [image.mean() for image in clip.read(numbers)]
+        assert shades == pytest.approx([2 * number for number in numbers], abs=0.9)

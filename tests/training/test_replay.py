@@ -10,7 +10,7 @@ import pytest
 from toy_recordings import write_model, write_user
 
 from models.card import ModelCard
-from models.checkpoints import load_model
+from models.checkpoints import DEFAULT_MODEL, load_model, resolve
 from training import replay, teach
 from training.data import read_shards
 from training.replay import ReplayError, make_replay, read_replay, replay_path
@@ -80,3 +80,10 @@ def test_quantised_features_are_bytes(model: Path, shards: Path) -> None:
     path.write_bytes(make_replay(model, read_shards(shards / "train")))
     with np.load(path) as file:
         assert file["features"].dtype == np.uint8
+
+
+def test_the_shipped_file_is_of_the_shipped_model() -> None:
+    """A new card in the weights' file makes it another file."""
+    path = resolve(DEFAULT_MODEL)
+    _, card = load_model(path)
+    assert set(teach.find_replay(path, card).places.tolist()) == set(range(len(card.labels)))

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from models.card import ModelCard
+from training.data import Clip
+from training.teach_data import Lesson
 from training.teach_judge import advice, fitted, kept
 from training.teach_learn import Head, Rows
-from training.teach_run import _answers, _divided
+from training.teach_run import _answers, _divided, _folds
 
 
 @pytest.fixture
@@ -63,3 +65,13 @@ def test_answers_are_those_of_either_head() -> None:
     same, turned = torch.eye(3), torch.eye(3).roll(1, 0)
     answers = _answers(rows, Head(same, torch.zeros(3)), Head(turned, torch.zeros(3)))
     assert answers.tolist() == [[0, 0, 1], [1, 1, 2], [1, 2, 0]]
+
+
+@pytest.mark.parametrize(("sources", "folds"), [("aaabb", [0, 0, 0, 1, 1]),
+                                                ("aaaaa", [0, 1, 2, 0, 1])])
+def test_no_piece_of_background_is_judged_by_what_the_rest_of_its_recording_taught(
+        sources: str, folds: list[int]) -> None:
+    clip = Clip("a", np.arange(10) / 10, (), lambda _: [])
+    gestures = [Lesson(clip, "jump", False, turn, f"jump {turn}") for turn in range(3)]
+    pieces = [Lesson(clip, "nothing", True, turn, source) for turn, source in enumerate(sources)]
+    assert _folds([*gestures, *pieces]).tolist() == [0, 1, 2, *folds]

@@ -119,6 +119,14 @@ def test_more_processes_than_sequences_is_a_sentence(recipe: dict[str, object],
         Trainer(recipe_from_dict(recipe), [], [])
 
 
+def test_a_gpu_that_is_not_there_is_a_sentence(recipe: dict[str, object],
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    recipe["run"] = {**recipe["run"], "device": "cuda"}
+    with pytest.raises(RecipeError, match="finds no NVIDIA GPU"):
+        Trainer(recipe_from_dict(recipe), [], [])
+
+
 def test_each_process_reads_its_own_share_of_what_is_held_out(
         recipe: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
     """Not all of it: eight processes would have eight times the pictures in memory."""
