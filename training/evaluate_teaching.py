@@ -143,7 +143,7 @@ def score(args: argparse.Namespace) -> list[str]:
     """Scores every user in a folder. Raises USER_ERRORS and DataError."""
     path = resolve(args.model)
     network, card = load_model(path)
-    replay = None if args.without_replay else find_replay(path, card)
+    replay = None if args.without_replay else find_replay(path, network, card)
     folders = sorted(folder for folder in args.users.glob("*") if (folder / "teach").is_dir())
     if not folders:
         raise DataError(f"{args.users} holds no rendered users; make some with the command "

@@ -4,7 +4,8 @@
 
 Single frames' features before the head, of every class and of background, as bytes. Teaching
 plays them again, so that a new gesture does not push out the old ones. The file belongs to the
-very weights it was made with: their hash is in it.
+very weights it was made with, and to what they are shown: their hash is in it. Other thresholds, or
+another name, change nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ if __name__ == "__main__":
     command_line.start()
 
 import argparse
+import dataclasses
+import hashlib
 import io
 import logging
 import sys
@@ -31,7 +34,8 @@ from tqdm import tqdm
 from models.card import CardError, ModelCard
 from models.checkpoints import load_model, resolve
 from models.errors import CheckpointError
-from online_tsm.graphs import file_digest, write_atomically
+from models.network import OnlineNetwork
+from online_tsm.graphs import write_atomically
 from training.augment import AugmentOptions, augment, normalised
 from training.data import Clip, read_shards
 from training.events_file import DataError
@@ -40,11 +44,13 @@ from training.targets import check_file
 from training.teach_views import Body
 from training.validation import event_times
 
-FORMAT = 1
+FORMAT = 2
 SUFFIX = ".replay.npz"
 FRAMES = 12  # of a window; the network forgets what came before
 PICKS = 2  # frames of a window that are kept: one where the gesture is shown, one at random
 MOST_BYTES = 1_400_000
+SHOWN = ("input_size", "resize", "resize_side", "filter", "mean", "std", "colour", "frame_rate",
+         "shift")  # of the card: what decides on the features, beside the weights
 MILD = AugmentOptions(zoom=(0.8, 1.05), colour=0.5, noise=0.2, blur=0.2, cut_out=0.1, grey=0.0)
 
 
@@ -65,8 +71,17 @@ def replay_path(model: Path) -> Path:
     return model.with_name(model.stem + SUFFIX)
 
 
-def read_replay(path: Path, model: Path, card: ModelCard) -> Replay:
-    """The replay file at `path`, which must have been made with the weights in `model`.
+def weights_digest(network: OnlineNetwork, card: ModelCard) -> str:
+    """SHA-256 of the weights and of what the card says of their pictures, in hexadecimal."""
+    digest = hashlib.sha256(repr([dataclasses.asdict(card)[key] for key in SHOWN]).encode())
+    for name, tensor in sorted(network.state_dict().items()):
+        if tensor.is_floating_point():  # counters are none
+            digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def read_replay(path: Path, model: Path, network: OnlineNetwork, card: ModelCard) -> Replay:
+    """The replay file at `path`, which must have been made with `network`, the one in `model`.
 
     Raises ReplayError.
     """
@@ -78,7 +93,8 @@ def read_replay(path: Path, model: Path, card: ModelCard) -> Replay:
     except (OSError, KeyError, ValueError, zipfile.BadZipFile, EOFError) as error:
         raise ReplayError(f"{path} is no whole replay file ({error}); make it anew: "
                           f"{_command(model, path)}") from error
-    if known != FORMAT or digest != file_digest(model) or tuple(labels) != card.labels:
+    if (known != FORMAT or digest != weights_digest(network, card)
+            or tuple(labels) != card.labels):
         raise ReplayError(f"{path.name} was made for other weights than those now in {model.name}; "
                           f"make it anew: {_command(model, path)}")
     return Replay(torch.from_numpy(features), torch.from_numpy(places))
@@ -88,6 +104,7 @@ def make_replay(model: Path, clips: Sequence[Clip], most_bytes: int = MOST_BYTES
                 ) -> bytes:
     """The replay file of a model, of at most so many bytes. Raises CheckpointError, DataError."""
     network, card = load_model(model)
+    digest = weights_digest(network, card)
     body = Body(network, card)
     rng = np.random.default_rng(seed)
     chosen = _balanced(clips, card, rng, most_bytes)
@@ -101,7 +118,7 @@ def make_replay(model: Path, clips: Sequence[Clip], most_bytes: int = MOST_BYTES
     quantised = np.clip(np.round(np.stack(rows) / scale * 255), 0, 255).astype(np.uint8)
     order = rng.permutation(len(places))  # so that a shorter file is as good, only smaller
     for keep in range(len(places), 0, -max(1, len(places) // 50)):
-        data = _packed(quantised[order[:keep]], np.array(places)[order[:keep]], scale, card, model)
+        data = _packed(quantised[order[:keep]], np.array(places)[order[:keep]], scale, card, digest)
         if len(data) <= most_bytes:
             return data
     raise DataError(f"{most_bytes} bytes hold no replay file; allow more")
@@ -137,9 +154,9 @@ def _frames(clip: Clip, number: int, card: ModelCard, body: Body, rng: np.random
 
 
 def _packed(features: NDArray[np.uint8], places: NDArray[np.int64], scale: NDArray[np.float32],
-            card: ModelCard, model: Path) -> bytes:
+            card: ModelCard, digest: str) -> bytes:
     file = io.BytesIO()
-    np.savez_compressed(file, format=np.array(FORMAT), weights=np.array(file_digest(model)),
+    np.savez_compressed(file, format=np.array(FORMAT), weights=np.array(digest),
                         labels=np.array(card.labels), places=places.astype(np.uint8),
                         features=features, scale=scale)
     return file.getvalue()

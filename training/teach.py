@@ -74,7 +74,7 @@ def teach(folder: Path, model: str, out: Path, report: Path, *, seed: int = 0,
     path = resolve(model)
     network, card = load_model(path)
     _check_card(card)
-    replay = find_replay(path, card) if use_replay else None
+    replay = find_replay(path, network, card) if use_replay else None
     told(0.0, "reading the recordings")
     lessons = read_lessons(folder, card)
     taught = learn(network, card, lessons, replay, seed=seed, told=told, workers=WORKERS)
@@ -87,7 +87,7 @@ def teach(folder: Path, model: str, out: Path, report: Path, *, seed: int = 0,
     return text_of(results, new_card, card.name)
 
 
-def find_replay(model: Path, card: ModelCard) -> Replay:
+def find_replay(model: Path, network: OnlineNetwork, card: ModelCard) -> Replay:
     """The replay file beside a model. Raises ReplayError."""
     path = replay_path(model)
     if not path.is_file():
@@ -95,7 +95,7 @@ def find_replay(model: Path, card: ModelCard) -> Replay:
             f"{model.name} has no {path.name} beside it, so it would forget its own gestures. Make "
             f"it from rendered clips: python -m training.replay {model} --shards DIR; or give "
             "--without-replay")
-    return read_replay(path, model, card)
+    return read_replay(path, model, network, card)
 
 
 def _check_card(card: ModelCard) -> None:
