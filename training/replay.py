@@ -73,7 +73,8 @@ def replay_path(model: Path) -> Path:
 
 def weights_digest(network: OnlineNetwork, card: ModelCard) -> str:
     """SHA-256 of the weights and of what the card says of their pictures, in hexadecimal."""
-    digest = hashlib.sha256(repr([dataclasses.asdict(card)[key] for key in SHOWN]).encode())
+    said = dataclasses.asdict(card)
+    digest = hashlib.sha256(repr([said[key] for key in SHOWN]).encode())
     for name, tensor in sorted(network.state_dict().items()):
         if tensor.is_floating_point():  # counters are none
             digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
