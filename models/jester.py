@@ -40,3 +40,16 @@ MIRRORED_PAIRS = (  # what becomes what when a clip is mirrored left to right
     ("Sliding Two Fingers Left", "Sliding Two Fingers Right"),
     ("Turning Hand Clockwise", "Turning Hand Counterclockwise"),
 )
+
+BACKWARD_PAIRS = (  # what becomes what when a clip is played backwards
+    ("Swiping Left", "Swiping Right"),
+    ("Swiping Up", "Swiping Down"),
+    ("Sliding Two Fingers Left", "Sliding Two Fingers Right"),
+    ("Sliding Two Fingers Up", "Sliding Two Fingers Down"),
+    ("Pushing Hand Away", "Pulling Hand In"),
+    ("Pushing Two Fingers Away", "Pulling Two Fingers In"),
+    ("Rolling Hand Forward", "Rolling Hand Backward"),
+    ("Turning Hand Clockwise", "Turning Hand Counterclockwise"),
+    ("Zooming In With Full Hand", "Zooming Out With Full Hand"),
+    ("Zooming In With Two Fingers", "Zooming Out With Two Fingers"),
+)

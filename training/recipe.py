@@ -84,6 +84,7 @@ class Recipe:
     held_out: tuple[SourceOptions, ...]
     card: dict[str, Any] = field(default_factory=dict)
     auxiliary: tuple[str, ...] = ()  # labels beside the card's, learnt in training alone
+    backward_pairs: tuple[tuple[str, str], ...] = jester.BACKWARD_PAIRS  # for `backward_share`
     initial: str | None = None  # a checkpoint to start from: ImageNet in torchvision's layout
     seed: int = 0
     sequence: SequenceOptions = field(default_factory=SequenceOptions)
@@ -117,6 +118,9 @@ def recipe_from_dict(said: Any) -> Recipe:
         if not 0 < low <= high:
             raise RecipeError(f"recipe: {name} is [{low:g}, {high:g}]; it must be a range from a "
                               "number above 0 to one that is no lower")
+    if not 0 <= recipe.sequence.backward_share <= 1:
+        raise RecipeError(f"recipe: sequence: backward_share is {recipe.sequence.backward_share:g}"
+                          "; it must be a share from 0 to 1")
     if not recipe.train or not recipe.held_out:
         raise RecipeError("recipe: train and held_out each need at least one source of clips")
     return recipe
@@ -169,6 +173,18 @@ def card_of(recipe: Recipe) -> ModelCard:
     if card.shift.direction != "past":
         raise RecipeError("recipe: card: shift: direction must be 'past'; a stream has no future")
     return card
+
+
+def backward_names(recipe: Recipe, card: ModelCard) -> dict[str, str]:
+    """What each label becomes in a clip that is played backwards; of the pairs, those that `card`
+    has. Raises RecipeError where clips are to be turned and none can be."""
+    names = {a: b for pair in recipe.backward_pairs if set(pair) <= set(card.labels)
+             for a, b in (pair, pair[::-1])}
+    if recipe.sequence.backward_share and not names:
+        raise RecipeError("recipe: sequence: backward_share needs backward_pairs of the card's "
+                          "labels, such as [[Wave In, Wave Out]]: gestures that become each other "
+                          "when they are played backwards")
+    return names
 
 
 def _filled(kind: Any, said: Any, where: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from models.card import ModelCard
 from training.augment import AugmentOptions, augment, mirrored_places
+from training.backwards import backwards
 from training.data import Clip, Image
 from training.events_file import DataError
 from training.sequences import (
@@ -42,7 +43,8 @@ class Batch:
 class Samples:
     """An endless row of training sequences over `clips`; sample number i is always the same one.
 
-    The clips are dealt out in another order each time round.
+    The clips are dealt out in another order each time round. `backward_names` says what a label
+    becomes when its clip is played backwards.
     """
 
     def __init__(
@@ -52,15 +54,18 @@ class Samples:
         sequence: SequenceOptions,
         augmentation: AugmentOptions,
         seed: int,
+        *,
+        backward_names: Mapping[str, str] | None = None,
     ) -> None:
         self.clips, self.card, self.seed = clips, card, seed
+        self._backward_names = backward_names or {}
         self.sequence, self.augmentation = sequence, augmentation
         self._mirrored = mirrored_places(card)
 
     def __getitem__(self, number: int) -> tuple[np.ndarray, Targets]:
         """Pixels uint8 [T, 3, h, w] and what is asked of them."""
         rng = np.random.default_rng([self.seed, 1, number])
-        clip = self.clips[self._clip_number(number)]
+        clip = self._turned(self.clips[self._clip_number(number)], rng)
         shots = draw_sequence(clip, self.clips, self.card, self.sequence, rng)
         asked = [targets(shot.clip, shot.times, self.card, self.sequence) for shot in shots]
         places = np.concatenate([part.places for part in asked])
@@ -73,6 +78,13 @@ class Samples:
         pixels = augment(images, self.card, self.augmentation, rng, mirrored=mirrored,
                          masks=masks)
         return pixels, Targets(places, weights)
+
+    def _turned(self, clip: Clip, rng: np.random.Generator) -> Clip:
+        """Sometimes the clip backwards, where that is another gesture."""
+        share = self.sequence.backward_share
+        if not share or rng.random() >= share:  # without it, the same samples as ever
+            return clip
+        return backwards(clip, self._backward_names) or clip
 
     def _clip_number(self, number: int) -> int:
         turn, place = divmod(number, len(self.clips))

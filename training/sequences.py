@@ -33,6 +33,7 @@ class SequenceOptions:
     stroke_share: float = 0.15  # windows that end within the stroke
     after_share: float = 0.15  # windows that end well after the gesture, some of them begin there
     join_share: float = 0.1  # windows that cut to another clip
+    backward_share: float = 0.0  # of windows on clips that are another gesture backwards
     background_weight: float = 0.5  # of frames before and long after a gesture
     linger_s: float = 0.25  # the class is asked for so long after the gesture was held
 

@@ -31,7 +31,7 @@ from training.loss import Losses
 from training.made_by import commit
 from training.plots import plot_curves
 from training.progress import Average, Log, StateError, load_state, move, save_state
-from training.recipe import Recipe, RecipeError, card_of
+from training.recipe import Recipe, RecipeError, backward_names, card_of
 from training.samples import Batch, Samples, batches
 from training.validation import Scores, make_cases, scores, tally
 
@@ -98,7 +98,8 @@ class Trainer:
         if state is not None:
             self._take_up(state)
         wide = self.card.replace(labels=(*self.card.labels, *recipe.auxiliary))
-        self.samples = Samples(train, wide, recipe.sequence, recipe.augment, recipe.seed)
+        self.samples = Samples(train, wide, recipe.sequence, recipe.augment, recipe.seed,
+                               backward_names=backward_names(recipe, self.card))
         self.cases = make_cases(held_out, self.card, recipe.sequence, recipe.run.validation_clips,
                                 recipe.seed, rank=self.rank, world=self.world)
         if self.first:
