@@ -21,6 +21,7 @@ from models.weight_files import head_of
 Shapes = Mapping[str, tuple[int, ...]]
 
 WIDTHS = (1.0, 1.4, 1.3, 0.75, 0.5, 0.35, 0.25, 0.1)  # width multipliers that are tried
+WRAPPERS = re.compile(r"^(module\.|_orig_mod\.)+")  # of DataParallel and torch.compile
 SPARE = re.compile(r"data_preprocessor\.|consensus\.")  # tensors that belong to no network
 
 # What the layouts that were trained along a clip say: 8 segments spread over about 3 s of Jester.
@@ -34,7 +35,7 @@ BOTH_WAYS: Mapping[str, Any] = {
 
 class Layout(NamedTuple):
     """`marker` is found in some name of this layout, and of no other that comes later.
-    `rename` takes a name without DataParallel's prefix. `labels` are those of 27 classes."""
+    `rename` takes a name without the prefixes of `WRAPPERS`. `labels` are those of 27 classes."""
 
     name: str
     marker: str
@@ -141,7 +142,7 @@ LAYOUTS = (
 
 def recognise(shapes: Shapes, file: str) -> Recognised:
     """Which layout the tensors have. Raises CheckpointError, naming `file`, for any other."""
-    bare = {name: name.removeprefix("module.") for name in shapes}
+    bare = {name: WRAPPERS.sub("", name) for name in shapes}
     for layout in LAYOUTS:
         if any(re.search(layout.marker, name) for name in bare.values()):
             break

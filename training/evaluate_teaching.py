@@ -28,6 +28,7 @@ from models.checkpoints import DEFAULT_MODEL, load_model, resolve
 from models.network import OnlineNetwork
 from training.data import read_shards
 from training.events_file import DataError
+from training.flags import natural
 from training.replay import Replay
 from training.synthesis.assets import SynthesisError, cache_folder
 from training.teach import USER_ERRORS, WORKERS, find_replay
@@ -180,7 +181,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     renders = commands.add_parser("render", help="draw users in two rooms")
-    renders.add_argument("--people", type=int, nargs="+", default=[1, 6, 11],
+    renders.add_argument("--people", type=natural, nargs="+", default=[1, 6, 11],
                          help="numbers in the cast")
     renders.add_argument("--split", choices=("heldout", "train"), default="heldout")
     for flag, default, told in (
@@ -190,7 +191,7 @@ def _parser() -> argparse.ArgumentParser:
             ("--tests", 5, "clips of each new gesture in the test room"),
             ("--tests-known", 3, "clips of each known gesture in the test room"),
             ("--device", 0, "EGL device number")):
-        renders.add_argument(flag, type=int, default=default, help=told)
+        renders.add_argument(flag, type=natural, default=default, help=told)
     renders.add_argument("--own-ways", action="store_true",
                          help="known gestures in styles that no network was trained on")
     renders.add_argument("--draft", action="store_true",
@@ -200,13 +201,13 @@ def _parser() -> argparse.ArgumentParser:
     scores = commands.add_parser("score", help="teach and judge")
     scores.add_argument("--model", default=DEFAULT_MODEL, help="name or file")
     scores.add_argument("--out", type=Path, default=Path("runs/teaching"))
-    scores.add_argument("--amounts", type=int, nargs="+", default=list(AMOUNTS),
+    scores.add_argument("--amounts", type=natural, nargs="+", default=list(AMOUNTS),
                         help="numbers of recordings")
     scores.add_argument("--without-replay", action="store_true")
     scores.set_defaults(run=score)
     for command in (renders, scores):
         command.add_argument("--users", type=Path, required=True, help="their folder")
-        command.add_argument("--seed", type=int, default=0)
+        command.add_argument("--seed", type=natural, default=0)
     return parser
 
 

@@ -39,6 +39,7 @@ from online_tsm.graphs import write_atomically
 from training.augment import AugmentOptions, augment, normalised
 from training.data import Clip, read_shards
 from training.events_file import DataError
+from training.flags import natural
 from training.sequences import SequenceOptions, frame_numbers, targets
 from training.targets import check_file
 from training.teach_views import Body
@@ -175,8 +176,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--shards", type=Path, required=True,
                         help="a folder of rendered shards, of people the model was trained on")
     parser.add_argument("--out", type=Path, help=f"default: MODEL{SUFFIX} beside the model")
-    parser.add_argument("--most-bytes", type=int, default=MOST_BYTES)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--most-bytes", type=natural, default=MOST_BYTES)
+    parser.add_argument("--seed", type=natural, default=0)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING)
     try:

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from training.events_file import DataError
+from training.flags import natural
 from training.synthesis.assets import SynthesisError, cache_folder, fetch_all
 from training.synthesis.bake import ensure_baked
 from training.synthesis.cast import SPLITS, people
@@ -64,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--cache", type=Path, help="folder of assets and baked people")
-    parser.add_argument("--device", type=_count, default=0, help="EGL device number")
+    parser.add_argument("--device", type=natural, default=0, help="EGL device number")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     commands.add_parser("fetch").set_defaults(run=lambda _, cache: fetch_all(cache))
@@ -75,8 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     preview = commands.add_parser("preview")
     preview.add_argument("file", type=Path)
     preview.add_argument("--out", type=Path, help="folder for the pictures (default: runs/preview)")
-    preview.add_argument("--person", type=_count, default=PREVIEW_PERSON)
-    preview.add_argument("--seed", type=_count, default=0)
+    preview.add_argument("--person", type=natural, default=PREVIEW_PERSON)
+    preview.add_argument("--seed", type=natural, default=0)
     preview.set_defaults(run=_preview)
 
     cast = commands.add_parser("people")
@@ -85,10 +86,10 @@ def _parser() -> argparse.ArgumentParser:
 
     render = commands.add_parser("render")
     render.add_argument("--out", type=Path, required=True)
-    render.add_argument("--clips", type=_count, required=True)
-    render.add_argument("--seed", type=_count, default=0)
+    render.add_argument("--clips", type=natural, required=True)
+    render.add_argument("--seed", type=natural, default=0)
     render.add_argument("--split", choices=SPLITS, default=SPLITS[0])
-    render.add_argument("--workers", type=_count, default=1)
+    render.add_argument("--workers", type=natural, default=1)
     render.add_argument("--gestures", type=Path, default=GESTURES_FOLDER)
     render.add_argument("--draft", action="store_true",
                         help="8 frames a second, less smooth blur: twice as many clips an hour")
@@ -102,19 +103,9 @@ def _parser() -> argparse.ArgumentParser:
 
     sample = commands.add_parser("sample")
     sample.add_argument("--out", type=Path, default=Path("runs/sample.mp4"))
-    sample.add_argument("--seed", type=_count, default=SAMPLE_SEED)
+    sample.add_argument("--seed", type=natural, default=SAMPLE_SEED)
     sample.set_defaults(run=_sample)
     return parser
-
-
-def _count(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is no whole number") from None
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{value} is negative")
-    return value
 
 
 def _check(flags: argparse.Namespace, cache: Path) -> None:

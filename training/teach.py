@@ -33,6 +33,7 @@ from models.network import OnlineNetwork
 from online_tsm.engine import EngineError, open_engine
 from online_tsm.graphs import file_digest, forget_graph, graph_of
 from online_tsm.recordings import PERSONAL, REPORT, RecordingError
+from training.flags import natural
 from training.memory import keep_memory
 from training.replay import Replay, ReplayError, read_replay, replay_path
 from training.teach_data import Lesson, TeachError, read_lessons
@@ -151,7 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", default=DEFAULT_MODEL, help="name or file of what is taught")
     parser.add_argument("--out", type=Path, help=f"the new model (default: FOLDER/{PERSONAL})")
     parser.add_argument("--report", type=Path, help=f"a folder (default: FOLDER/{REPORT})")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=natural, default=0)
     parser.add_argument("--without-replay", action="store_true",
                         help="learn without the replay file; what is not recorded is forgotten")
     args = parser.parse_args(argv)

@@ -49,6 +49,14 @@ def mit_script_without_dropout(network):
     return mit_script(network, new_fc=False)
 
 
+def mit_script_compiled(network):
+    """As saved from a network that torch.compile had wrapped, inside of DataParallel."""
+    said = mit_script(network)
+    said["state_dict"] = {name.replace("module.", "module._orig_mod.", 1): tensor
+                          for name, tensor in said["state_dict"].items()}
+    return said
+
+
 def mmaction2_resnet(network):
     renamed = {"data_preprocessor.mean": torch.zeros(3)}
     for name, tensor in network.state_dict().items():
@@ -118,6 +126,7 @@ def assert_same_logits(network, loaded):
 FOREIGN = [
     ("mobilenet_v2", "blockres", mit_script),
     ("mobilenet_v2", "blockres", mit_script_without_dropout),
+    ("mobilenet_v2", "blockres", mit_script_compiled),
     ("mobilenet_v2", "blockres", mmaction2_mobilenet_v2),
     ("resnet18", "blockres", mit_script),
     ("resnet18", "block", mit_script),

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from training import replay, synthesize, teach
 from training.synthesize import main
 
 
@@ -16,6 +17,13 @@ def test_wrong_flags_and_files_are_sentences_not_tracebacks(capsys, tmp_path):
     with pytest.raises(SystemExit):
         main(["render", "--out", str(tmp_path), "--clips", "many"])
     assert "no whole number" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [synthesize.main, replay.main, teach.main])
+def test_a_seed_below_zero_is_a_sentence(command, capsys):
+    with pytest.raises(SystemExit):
+        command(["render", "--seed", "-1"] if command is synthesize.main else ["x", "--seed", "-1"])
+    assert "-1 is negative" in capsys.readouterr().err
 
 
 def test_checking_the_gestures_needs_neither_torch_nor_opengl():
