@@ -6,11 +6,27 @@ arXiv 1909.09422, whose pairs of Jester these are).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from models import jester
 from training.data import Clip, Image
-from training.events_file import LabelledEvent
+from training.events_file import DataError, LabelledEvent
+
+
+def becomes(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """What each label of the pairs is backwards."""
+    return {a: b for pair in pairs for a, b in (pair, pair[::-1])}
+
+
+def only_backwards(clips: Iterable[Clip]) -> list[Clip]:
+    """Those of `clips` that show another gesture of Jester's backwards, played like that. Raises
+    DataError where there are none."""
+    names = becomes(jester.BACKWARD_PAIRS)
+    turned = [new for clip in clips if clip.events and (new := backwards(clip, names))]
+    if not turned:
+        raise DataError("--backwards: none of these clips shows another gesture backwards")
+    return turned
 
 
 def backwards(clip: Clip, names: Mapping[str, str]) -> Clip | None:

@@ -32,6 +32,7 @@ from online_tsm.labels import LabelError, restricted
 from online_tsm.preprocess import FrameError
 from online_tsm.stream import StreamError
 from training.answers import REDUCTIONS, Reduction, clip_answers, read_answers, write_answers
+from training.backwards import only_backwards
 from training.data import Clip, kind_of, open_clips, recording
 from training.events_file import DataError, read_event_list
 from training.intervals import Figure
@@ -154,8 +155,10 @@ def evaluate(args: argparse.Namespace) -> Report:
         report_streams(report, subject, [clip], padded=False, title=f"stream {args.video.name}")
     if args.shards:
         clips = sample(open_clips("shards", args.shards), args.most)
-        check_labels(clips, card)
         told = f"{REDUCTIONS[args.reduction]}; judged while the gesture is shown"
+        if args.backwards:
+            clips, told = only_backwards(clips), f"played backwards; {told}"
+        check_labels(clips, card)
         report.lines.append(f"rendered clips: {told}")
         report.values["rendered clips"] = told
         for title, part in _styles(clips).items():
@@ -228,6 +231,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--events", type=Path,
                         help="CSV or YAML with label, start, end and perhaps happened (s)")
     parser.add_argument("--shards", type=Path, help="a folder of rendered shards")
+    parser.add_argument("--backwards", action="store_true",
+                        help="play shards backwards, as the gestures that they are then")
     parser.add_argument("--most", type=int, help="take at most so many clips")
     parser.add_argument("--allow", nargs="+", default=[], metavar="LABEL",
                         help="only these classes and the background, or: all")
@@ -243,6 +248,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--video and --events belong together")
     if args.compare and not (args.clips or args.shards):
         parser.error("--compare needs --clips or --shards")
+    if args.backwards and not args.shards:
+        parser.error("--backwards needs --shards")
     logging.basicConfig(level=logging.WARNING)
     try:
         report = evaluate(args)

@@ -30,6 +30,7 @@ from tqdm import tqdm
 
 from models.jester import ALPHABETICAL as LABELS
 from training.answers import write_answers
+from training.backwards import only_backwards
 from training.data import Clip, Image, kind_of, open_clips
 from training.evaluate import sample
 from training.events_file import DataError, LabelledEvent
@@ -124,6 +125,8 @@ def run(args: argparse.Namespace) -> list[str]:
     session = opened(args.network)
     clips = (open_clips("shards", args.shards) if args.shards else
              open_clips(kind_of(args.clips, shards=False), args.clips))
+    if args.backwards:
+        clips = only_backwards(clips)
     clips = sample([clip for clip in clips if len(clip.events) == 1], args.most)
     if not clips:
         raise DataError(f"{args.shards or args.clips} holds no clip with a single event")
@@ -150,6 +153,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     source.add_argument("--shards", type=Path, help="a folder of rendered shards")
     source.add_argument("--clips", type=Path, help="a CSV with file and label, or a folder with "
                                                    "a folder a class")
+    parser.add_argument("--backwards", action="store_true",
+                        help="play the clips backwards, as the gestures that they are then")
     parser.add_argument("--most", type=int, help="take at most so many clips")
     parser.add_argument("--out", type=Path, default=Path("runs/meter"))
     args = parser.parse_args(argv)

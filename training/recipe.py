@@ -14,6 +14,7 @@ from models.card import CardError, ModelCard, card_from_dict
 from models.fields import known_fields
 from models.yaml_text import parse_yaml
 from training.augment import AugmentOptions
+from training.backwards import becomes
 from training.data import Kind
 from training.sequences import SequenceOptions
 
@@ -178,8 +179,7 @@ def card_of(recipe: Recipe) -> ModelCard:
 def backward_names(recipe: Recipe, card: ModelCard) -> dict[str, str]:
     """What each label becomes in a clip that is played backwards; of the pairs, those that `card`
     has. Raises RecipeError where clips are to be turned and none can be."""
-    names = {a: b for pair in recipe.backward_pairs if set(pair) <= set(card.labels)
-             for a, b in (pair, pair[::-1])}
+    names = becomes(pair for pair in recipe.backward_pairs if set(pair) <= set(card.labels))
     if recipe.sequence.backward_share and not names:
         raise RecipeError("recipe: sequence: backward_share needs backward_pairs of the card's "
                           "labels, such as [[Wave In, Wave Out]]: gestures that become each other "

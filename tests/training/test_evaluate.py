@@ -328,7 +328,8 @@ def test_a_folder_without_clips_is_an_error(model: Path, tmp_path: Path,
     assert "holds no clips" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("flags", [[], ["--video", "v.mp4"], ["--compare", "a", "b.csv"]])
+@pytest.mark.parametrize("flags", [
+    [], ["--video", "v.mp4"], ["--compare", "a", "b.csv"], ["--backwards", "--clips", "c"]])
 def test_flags_that_do_not_belong_together(flags: list[str]) -> None:
     with pytest.raises(SystemExit):
         main(flags)

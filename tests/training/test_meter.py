@@ -56,6 +56,18 @@ def test_the_table_the_answers_and_the_sheets(people: Path, tmp_path: Path,
     assert len(list(out.glob("*.jpg"))) == 3
 
 
+def test_clips_are_judged_backwards(people: Path, tmp_path: Path,
+                                   capsys: pytest.CaptureFixture[str]) -> None:
+    network, out = made_up(tmp_path / "m.onnx"), tmp_path / "out"
+    flags = [str(network), "--shards", str(people), "--out", str(out), "--backwards"]
+    assert main(flags) == 0
+    lines = (out / "answers.csv").read_text().splitlines()
+    assert [line.split(",")[1] for line in lines[1:]] == ["Swiping Right"]  # the others are none
+    write_shard(people, ["Thumb Up"])
+    assert main(flags) == 2
+    assert "none of these clips shows another gesture backwards" in capsys.readouterr().err
+
+
 def test_the_window_lies_around_the_stroke_and_inside_the_clip(people: Path) -> None:
     clip = read_shards(people)[0]
     times = moments(clip, clip.events[0])
