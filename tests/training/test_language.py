@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from training.synthesis.assets import SynthesisError
+from training.synthesis.clip import choose
 from training.synthesis.language import (
     GESTURES_FOLDER,
     load_gesture,
@@ -175,9 +176,25 @@ def test_strokes_of_no_length_are_told_apart(wave):
     assert [segment.kind for segment in performance.segments].count("stroke") == 3
 
 
-def test_a_gesture_with_only_held_out_styles_is_refused(wave):
+def test_a_gesture_with_only_held_out_styles_is_for_sets_to_be_judged_on(wave):
+    gesture = load_gesture(wave(WAVE.replace("    phases:", "    held_out: true\n    phases:")))
+    rng, gestures = np.random.default_rng(0), {gesture.label: gesture}
+    assert choose(rng, gesture, gestures, "heldout")[1].held_out
     with pytest.raises(SynthesisError, match="nothing is left to train on"):
-        load_gesture(wave(WAVE.replace("    phases:", "    held_out: true\n    phases:")))
+        choose(rng, gesture, gestures, "train")
+
+
+def test_independent_ways_are_of_known_gestures_and_none_is_trained_on():
+    known = load_gestures()
+    independent = load_gestures(GESTURES_FOLDER.with_name("gestures_independent"))
+    assert independent.keys() == known.keys()
+    for label, gesture in independent.items():
+        assert (gesture.mirror, gesture.background) == (
+            known[label].mirror, known[label].background)
+        assert len(gesture.styles) >= 3
+        assert all(style.held_out for style in gesture.styles)
+        trained = [style.phases for style in known[label].styles]
+        assert not any(style.phases in trained for style in gesture.styles)
 
 
 def test_a_performance_keeps_its_order_and_its_event_lies_in_the_stroke(wave):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.synthesis import rooms, webcam
+from training.synthesis.assets import SynthesisError
 from training.synthesis.bake import baked_path
 from training.synthesis.cast import SPLITS, Person
 from training.synthesis.figure import Figure, load_figure, thinned
@@ -176,10 +177,14 @@ def choose(
 
     The left hand performs the mirrored label's style in the mirror, so that the clip still shows
     the label asked for. Training never sees a held-out style; held-out clips use both kinds.
+    Raises SynthesisError where training has no style of a gesture.
     """
     hand = "L" if rng.random() < LEFT_HAND_SHARE else "R"
     source = gestures[gesture.mirror] if hand == "L" else gesture
     styles = [s for s in source.styles if split == SPLITS[1] or not s.held_out]
+    if not styles:
+        raise SynthesisError(f"Every style of the gesture {source.label!r} is held out, so nothing "
+                             "is left to train on. For a set to be judged on give --split heldout.")
     weights = np.array([s.weight for s in styles])
     style = styles[int(rng.choice(len(styles), p=weights / weights.sum()))]
     if split == SPLITS[0]:

@@ -136,8 +136,6 @@ def load_gesture(path: Path, common: Path | None = None) -> Gesture:
         if not background and not any(phase.kind == "stroke" for phase in style.phases):
             raise styles.error(f"style '{style.name}' has no stroke, so the gesture never happens",
                                style.name)
-    if all(style.held_out for style in parsed):
-        raise data.error("every style is held out, so nothing is left to train on", "styles")
     return Gesture(label, read_text(data, "mirror", label), background, parsed)
 
 
