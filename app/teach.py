@@ -144,7 +144,7 @@ class Session:
         self.listed(self._recordings)
 
     def examined(self, stroke: Span | None, energy: NDArray[np.float32] | None) -> None:
-        """The clip is usable, its stroke was found (None for background), and it is being saved."""
+        """The clip is usable, its stroke was found (None for background), and it is saved."""
         if self.step == "examine":
             self._found = self.stroke = stroke
             self.energy, self.edge = energy, 0

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Examined:
-    """A clip is usable: its stroke (None for background) and motion. It is being saved."""
+    """A clip is usable, and saved: its stroke (None for background) and motion."""
 
     stroke: Span | None
     energy: NDArray[np.float32] | None
@@ -131,7 +131,6 @@ class Worker:
             self._answers.put(Refused(words))
             return
         stroke, energy = _stroke_of(clip)
-        self._answers.put(Examined(stroke, energy))
         try:
             self._latest = save_recording(self._folder, clip.label, clip.images, clip.times,
                                           stroke=stroke, background=clip.background)
@@ -139,6 +138,7 @@ class Worker:
             self._answers.put(Refused(str(error)))
             return
         self._recordings = sorted([*self._recordings, self._latest], key=attrgetter("path"))
+        self._answers.put(Examined(stroke, energy))
 
     def _move(self, request: Move) -> None:
         if self._latest is not None:

@@ -212,8 +212,8 @@ def recording_paths(root: Path) -> list[Path]:
         raise RecordingError(f"{root} is no folder; expected one with a folder a gesture, "
                              "as in 'double wave/1.mp4'")
     try:
-        return sorted(path for path in root.glob("*/*") if path.suffix.lower() in VIDEOS
-                      and not path.name.startswith(".") and not path.parent.name.startswith("."))
+        return sorted(path for path in root.glob("*/*") if _is_recording(path)
+                      and not path.parent.name.startswith("."))
     except OSError as error:
         raise RecordingError(f"{root} cannot be read: {error.strerror or error}") from error
 
@@ -230,13 +230,18 @@ def move_stroke(recording: Recording, stroke: tuple[float, float]) -> Recording:
 
 
 def delete_recording(path: Path) -> None:
-    """Removes a video, its sidecar, and the gesture's folder if that was the last one. It need
-    not be whole."""
+    """Removes a video, its sidecar, and the gesture's folder if that was the last one, with what a
+    killed recorder left there. It need not be whole, nor be there still."""
+    folder = path.parent
     try:
         path.unlink(missing_ok=True)  # first: a sidecar alone is no recording
         path.with_suffix(".yaml").unlink(missing_ok=True)
-        if not any(path.parent.iterdir()):
-            path.parent.rmdir()
+        if not any(_is_recording(other) for other in folder.glob("*")):
+            for left in folder.glob(".*.avi"):  # shows the person, and nobody would find it
+                left.unlink()
+                left.with_name(left.name[1:]).with_suffix(".yaml").unlink(missing_ok=True)
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
     except OSError as error:
         raise RecordingError(f"{path} cannot be deleted: {error.strerror or error}") from error
 
@@ -272,6 +277,10 @@ def stroke_of(recording: Recording, images: Sequence[Image] | None = None) -> tu
         return recording.stroke
     found: Stroke = find_stroke(recording.frames() if images is None else images, recording.times)
     return found.start, found.end
+
+
+def _is_recording(path: Path) -> bool:
+    return path.suffix.lower() in VIDEOS and not path.name.startswith(".")
 
 
 def _write_sidecar(recording: Recording) -> None:

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from online_tsm.graphs import write_atomically
+
 COLOURS = 128  # of a picture's palette
 
 Curves = Mapping[str, tuple[Sequence[float], Sequence[float]]]  # name: (x, y)
@@ -60,8 +62,8 @@ def plot_confusion(path: Path, counts: NDArray[np.int64], labels: Sequence[str],
 
 
 def _save(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    drawn = io.BytesIO()
+    drawn, packed = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, dpi=110)
     # A palette shows no difference and takes a third of the bytes.
-    Image.open(drawn).convert("RGB").quantize(COLOURS).save(path, "PNG", optimize=True)
+    Image.open(drawn).convert("RGB").quantize(COLOURS).save(packed, "PNG", optimize=True)
+    write_atomically(path, packed.getvalue())

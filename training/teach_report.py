@@ -13,9 +13,10 @@ from online_tsm.graphs import write_atomically
 from training.plots import plot_confusion
 from training.teach_data import Lesson
 from training.teach_judge import advice, background_events, confusion, kept, marks
-from training.teach_run import Taught
+from training.teach_run import FOLDS, Taught
 
-HOW = ("leave-one-recording-out: each recording was judged by a head that learnt from the others; "
+HOW = ("leave-one-recording-out: each recording was judged by a head that learnt from the others "
+       f"(of a gesture with more than {FOLDS}, several were left out together); "
        "the same recordings chose the thresholds, so events are a little flattered")
 
 

@@ -23,7 +23,7 @@ from models.card import ModelCard
 from models.checkpoints import save_model
 from models.network import OnlineNetwork
 from online_tsm.engine import open_engine
-from online_tsm.recordings import PERSONAL, read_recordings
+from online_tsm.recordings import PERSONAL, Recording, read_recordings, save_recording
 from online_tsm.stream import Stream
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +73,23 @@ def test_a_clip_is_saved_before_it_is_judged(desk: Desk, tmp_path: Path) -> None
     (recording,) = read_recordings(tmp_path / "gestures")
     assert recording.stroke == pytest.approx(answer.stroke, abs=0.001)
     assert [one.path for one in desk.lists()[-1].recordings] == [recording.path]
+
+
+def test_a_clip_is_on_disk_before_its_replay_is_shown(tmp_path: Path,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a kill during the replay loses nothing, however slow the disk is."""
+    before: list[Answer] = []
+
+    def save(*arguments: object, **named: object) -> Recording:
+        before.extend(worker.answers())
+        return save_recording(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("app.teach_worker.save_recording", save)
+    worker = Worker(tmp_path / "gestures")
+    worker.ask(Keep(clip()))
+    worker.close()
+    assert not any(isinstance(answer, Examined) for answer in before)
+    assert [type(answer) for answer in worker.answers()][-2:] == [Examined, Listed]
 
 
 def test_a_moved_stroke_is_the_recordings(desk: Desk, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -213,6 +214,24 @@ def test_deleting_the_last_recording_removes_the_folder(tmp_path: Path) -> None:
     delete_recording(first.path)
     assert [one.path for one in read_recordings(tmp_path)] == [second.path]
     delete_recording(second.path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_recorder_left_goes_with_the_last_recording(tmp_path: Path) -> None:
+    images, times = clip()
+    killed, *whole = (save_recording(tmp_path, "knock", images, times, stroke=None)
+                      for _ in range(3))
+    left = killed.path.rename(killed.path.with_name(f".{killed.path.name}"))
+    delete_recording(whole[0].path)
+    assert left.exists()
+    delete_recording(whole[1].path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recording_that_was_deleted_by_hand_is_gone(tmp_path: Path) -> None:
+    saved = save_recording(tmp_path, "knock", *clip(), stroke=None)
+    shutil.rmtree(saved.path.parent)
+    delete_recording(saved.path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from models.card import ModelCard
 from training.data import Clip
+from training.plots import plot_confusion
 from training.teach_data import Lesson
 from training.teach_judge import advice, fitted, kept
 from training.teach_learn import Head, Rows
-from training.teach_run import _answers, _divided, _folds
+from training.teach_report import HOW
+from training.teach_run import FOLDS, _answers, _divided, _folds
 
 
 @pytest.fixture
@@ -75,3 +79,23 @@ def test_no_piece_of_background_is_judged_by_what_the_rest_of_its_recording_taug
     gestures = [Lesson(clip, "jump", False, turn, f"jump {turn}") for turn in range(3)]
     pieces = [Lesson(clip, "nothing", True, turn, source) for turn, source in enumerate(sources)]
     assert _folds([*gestures, *pieces]).tolist() == [0, 1, 2, *folds]
+
+
+def test_the_report_says_when_a_recording_is_not_left_out_alone() -> None:
+    clip = Clip("a", np.arange(10) / 10, (), lambda _: [])
+    many = [Lesson(clip, "jump", False, turn, f"jump {turn}") for turn in range(FOLDS + 1)]
+    assert _folds(many).tolist() == [*range(FOLDS), 0]
+    assert f"more than {FOLDS}, several were left out together" in HOW
+
+
+def test_a_kill_leaves_the_old_picture_or_the_new_one(tmp_path: Path,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise OSError("killed")
+
+    picture = tmp_path / "confusion.png"
+    picture.write_bytes(b"the old one")
+    monkeypatch.setattr("os.replace", killed)  # the last step
+    with pytest.raises(OSError, match="killed"):
+        plot_confusion(picture, np.eye(2, dtype=np.int64), ("left", "jump"), "toy")
+    assert picture.read_bytes() == b"the old one"
