@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from toy_shards import LABELS
+from toy_shards import LABELS, said_and_moved
 
 from models.card import ModelCard
 from online_tsm.preprocess import Preprocessor
@@ -75,14 +75,9 @@ def test_a_mirrored_sample_moves_as_its_label_says(shards: Path, toy_card: Model
     samples = Samples(clips, toy_card, options, AugmentOptions(**{
         **vars(NOTHING), "mirror": 0.5}), seed=0)
     for number in range(24):
-        pixels, asked = samples[number]
-        square = pixels.mean(1) > 127  # [T, h, w]
-        place = [np.nonzero(frame)[1].mean() for frame in square if frame.any()]
-        says = [LABELS[p] for p, w in zip(asked.places, asked.weights, strict=True)
-                if w > 0 and LABELS[p] != "nothing"]
-        if says and len(place) > 3 and abs(place[-1] - place[0]) > 6:
-            moved = "left" if place[-1] > place[0] else "right"
-            assert says[-1] == moved
+        if told := said_and_moved(*samples[number]):
+            said, moved = told
+            assert said == moved
             seen.add((moved, clips[samples._clip_number(number)].labels[0]))
     assert len(seen) == 4  # both labels, mirrored and not
 

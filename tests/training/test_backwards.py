@@ -7,7 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from toy_shards import END_S, LABELS, LAST_S, RATE, START_S, STROKE_S, toy_recipe, write_shard
+from toy_shards import (
+    END_S,
+    LABELS,
+    LAST_S,
+    RATE,
+    START_S,
+    STROKE_S,
+    said_and_moved,
+    toy_recipe,
+    write_shard,
+)
 
 from models import jester
 from models.card import ModelCard
@@ -80,14 +90,10 @@ def test_a_turned_sample_moves_as_its_label_says(clips: list[Clip], toy_card: Mo
     samples = Samples(clips[:2], toy_card, options, still, 0, backward_names=NAMES)
     seen = set()
     for number in range(60):
-        pixels, asked = samples[number]
-        square = pixels.mean(1) > 127  # [T, h, w]
-        place = [np.nonzero(frame)[1].mean() for frame in square if frame.any()]
-        says = [LABELS[p] for p, w in zip(asked.places, asked.weights, strict=True)
-                if w > 0 and LABELS[p] != "nothing"]
-        if says and len(place) > 3 and abs(place[-1] - place[0]) > 6:
-            assert says[-1] == ("left" if place[-1] > place[0] else "right")
-            seen.add((says[-1], clips[samples._clip_number(number)].labels[0]))
+        if told := said_and_moved(*samples[number]):
+            said, moved = told
+            assert said == moved
+            seen.add((moved, clips[samples._clip_number(number)].labels[0]))
     assert len(seen) == 4  # both labels, from clips of either
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from training.sequences import Targets
+
 LABELS = ("left", "right", "stop", "nothing")
 RATE = 12.0  # frames a second
 START_S, STROKE_S, HOLD_END, END_S, LAST_S = 0.8, (1.2, 1.9), 2.1, 2.5, 3.2
@@ -21,6 +23,17 @@ def picture(label: str, time: float, colour: np.ndarray) -> np.ndarray:
     if place is not None and START_S <= time < END_S:
         image[8:16, round(place):round(place) + 7] = colour
     return image
+
+
+def said_and_moved(pixels: np.ndarray, asked: Targets) -> tuple[str, str] | None:
+    """What is asked of a sample at last, and where its square went by the picture (the performer's
+    left is its right); None where either cannot be told. `pixels` are [T, 3, h, w]."""
+    place = [np.nonzero(frame)[1].mean() for frame in pixels.mean(1) > 127 if frame.any()]
+    says = [LABELS[p] for p, w in zip(asked.places, asked.weights, strict=True)
+            if w > 0 and LABELS[p] != "nothing"]
+    if not says or len(place) <= 3 or abs(place[-1] - place[0]) <= 6:
+        return None
+    return says[-1], "left" if place[-1] > place[0] else "right"
 
 
 def write_shard(folder: Path, labels: list[str], *, number: int = 0, person: str = "train-0",
