@@ -15,7 +15,7 @@ from typing import Any
 from app.actions import ActionsError
 from app.loop import Demo, new_stream
 from app.outputs import STDOUT, OutputError, say
-from app.personal import delete, listing, model_to_open, teach_dir
+from app.personal import delete, listing, model_to_open, no_teaching, teach_dir
 from app.settings import AUTO, Settings, SettingsError
 from app.sinks import Sinks
 from app.sources import Source, SourceError, SourceOptions, list_cameras, open_source
@@ -130,8 +130,11 @@ def _teaching(settings: Settings, engine: Engine) -> Teaching:
         new = [label for label in learned.card.labels if label not in engine.card.labels]
         return new_stream(_allowing(settings, new), learned)
 
+    refusal = no_teaching(settings)
+    if refusal and settings.teach:
+        raise SettingsError(f"--teach: {refusal}")
     teaching = Teaching(teach_dir(settings), settings.model or DEFAULT_MODEL, engine.card,
-                        open_learned)
+                        open_learned, refusal)
     if settings.teach:
         teaching.start()
     return teaching

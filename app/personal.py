@@ -57,6 +57,16 @@ def model_to_open(settings: Settings) -> tuple[str, str]:
     return str(path), f"your taught model is in use: {path} (--personal off leaves it out)"
 
 
+def no_teaching(settings: Settings) -> str:
+    """Why the model in use cannot be taught, "" where it can be."""
+    flag, file = (("--card", settings.card_file) if settings.card_file else
+                  ("--labels", settings.labels_file))
+    return "" if file is None else (
+        f"only a model that holds its labels itself can be taught: python -m models.convert "
+        f"{settings.model or DEFAULT_MODEL} NEW.safetensors {flag} {file} writes one; start the "
+        "demo with --model NEW.safetensors then")
+
+
 def parent_of(card: ModelCard) -> tuple[str, str]:
     """Name and SHA-256 of the model that a personal one was taught on; "" where its card says
     nothing of them."""

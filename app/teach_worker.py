@@ -17,6 +17,7 @@ from app.teach_requests import Clip, Delete, Keep, Move, Request, Span, Undo
 from online_tsm.recordings import (
     Recording,
     RecordingError,
+    delete_left,
     delete_recording,
     move_stroke,
     read_recording,
@@ -118,6 +119,10 @@ class Worker:
         self._answers.put(Failed(str(error)))
 
     def _read(self) -> None:
+        try:
+            delete_left(self._folder)
+        except RecordingError as error:
+            self._fail(error)
         for path in recording_paths(self._folder) if self._folder.is_dir() else []:
             try:
                 self._recordings.append(read_recording(path))

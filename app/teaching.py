@@ -30,22 +30,25 @@ class Teaching:
     """What the loop needs: it gives frames and keys while `active`, and asks `poll` between two.
 
     `folder` holds the recordings, `model` is what is learned on top of, `card` that of the model
-    in use. `open_stream` opens a checkpoint; it is called in a thread.
+    in use. `open_stream` opens a checkpoint; it is called in a thread. `refusal` says why this
+    model cannot be taught, if it cannot.
     """
 
     def __init__(self, folder: Path, model: str, card: ModelCard,
-                 open_stream: Callable[[Path], Stream]) -> None:
+                 open_stream: Callable[[Path], Stream], refusal: str = "") -> None:
         self.notes: list[str] = []  # sentences for the person, to be taken away
         self._folder = folder
         self._model = model
         self._card = card
         self._open_stream = open_stream
+        self._refusal = refusal
         self._session: Session | None = None
         self._worker: Worker | None = None
         self._recordings: tuple[Recording, ...] = ()
         self._pending = 0  # requests that the worker has not answered with a list yet
         self._wanted = False  # whether to learn as soon as everything is on disk
         self._trainer: Trainer | None = None
+        self._saved_before: int | None = None
         self._opener = ThreadPoolExecutor(1, "opener")
         self._opening: Future[Stream] | None = None
 
@@ -64,7 +67,10 @@ class Teaching:
         return None
 
     def start(self) -> None:
-        """Opens a session."""
+        """Opens a session, or notes why there is none."""
+        if self._refusal:
+            self.notes.append(self._refusal)
+            return
         if self._worker is None:
             self._worker, self._pending = Worker(self._folder), 1
             self.notes.append(f"recordings go to {self._folder}, and stay on this machine")
@@ -118,9 +124,11 @@ class Teaching:
         """Saves what is being saved; ends the trainer."""
         self._session = None
         if self._trainer is not None:
-            log.warning("the demo ended before the trainer did: nothing new was learned")
             self._trainer.close()
             self._trainer = None
+            log.warning("the demo ended before the trainer did: nothing new was learned"
+                        if self._saved() == self._saved_before else
+                        "the trainer had just saved what it learned: the next start uses it")
         if self._worker is not None:
             self._worker.close()
         self._opener.shutdown()
@@ -158,7 +166,15 @@ class Teaching:
         else:
             self._wanted = True
 
+    def _saved(self) -> int | None:
+        """When the personal checkpoint was saved, None where there is none."""
+        try:
+            return (self._folder / PERSONAL).stat().st_mtime_ns
+        except OSError:
+            return None
+
     def _start_training(self) -> None:
+        self._saved_before = self._saved()
         try:
             self._trainer = Trainer(self._folder, self._model, self._folder / PERSONAL,
                                     self._folder / REPORT)

@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,6 +48,7 @@ REPORT = "report"  # the folder of what was measured, beside it
 RESERVED = (REPORT, PERSONAL, "con", "prn", "aux", "nul",
             *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)))  # no folders' names
 LONGEST_LABEL = 60  # letters
+KILLED_S = 600  # saving takes a second: what is older was left by a recorder that was killed
 SHORTEST_S, SHORTEST_BACKGROUND_S = 0.8, 3.0
 LOWEST_RATE = 6.5  # frames a second
 LONGEST_PAUSE_S = 0.5  # between two frames
@@ -237,13 +239,24 @@ def delete_recording(path: Path) -> None:
         path.unlink(missing_ok=True)  # first: a sidecar alone is no recording
         path.with_suffix(".yaml").unlink(missing_ok=True)
         if not any(_is_recording(other) for other in folder.glob("*")):
-            for left in folder.glob(".*.avi"):  # shows the person, and nobody would find it
-                left.unlink()
-                left.with_name(left.name[1:]).with_suffix(".yaml").unlink(missing_ok=True)
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+            for left in folder.glob(".*.avi"):
+                _delete_left(left)
+        _delete_empty(folder)
     except OSError as error:
         raise RecordingError(f"{path} cannot be deleted: {error.strerror or error}") from error
+
+
+def delete_left(root: Path) -> None:
+    """Removes what recorders that were killed left in the folders of `root`: hidden videos, which
+    show the person and which nobody would find. Raises RecordingError."""
+    try:
+        for left in Path(root).glob("*/.*.avi"):
+            if time.time() - left.stat().st_mtime > KILLED_S:
+                _delete_left(left)
+                _delete_empty(left.parent)
+    except OSError as error:
+        raise RecordingError(f"what a killed recorder left in {root} cannot be deleted: "
+                             f"{error.strerror or error}") from error
 
 
 def refusal(images: Sequence[Image], times: Seconds, *, background: bool = False,
@@ -277,6 +290,16 @@ def stroke_of(recording: Recording, images: Sequence[Image] | None = None) -> tu
         return recording.stroke
     found: Stroke = find_stroke(recording.frames() if images is None else images, recording.times)
     return found.start, found.end
+
+
+def _delete_left(video: Path) -> None:
+    video.unlink()
+    video.with_name(video.name[1:]).with_suffix(".yaml").unlink(missing_ok=True)
+
+
+def _delete_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _is_recording(path: Path) -> bool:

@@ -17,6 +17,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,6 +41,7 @@ from training.teach_data import Lesson, TeachError, read_lessons
 from training.teach_report import results_of, text_of, write_report
 from training.teach_run import Told, learn
 
+KILLED_S = 600  # saving takes seconds: what is older was left by a teaching that was killed
 WORKERS = 2  # cores used; the demo may be running on the others
 USER_ERRORS = (TeachError, RecordingError, ReplayError, CheckpointError, CardError, EngineError,
                OSError)
@@ -130,8 +132,9 @@ def _described(card: ModelCard, parent: ModelCard, path: Path, *, lessons: Seque
 def _save(network: OnlineNetwork, card: ModelCard, out: Path) -> None:
     """The whole checkpoint or nothing of it, its graph first: so the demo needs no torch."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    for left in out.parent.glob(".teach-*"):  # by a teaching that was killed
-        shutil.rmtree(left, ignore_errors=True)
+    for left in out.parent.glob(".teach-*"):
+        if time.time() - left.stat().st_mtime > KILLED_S:  # else another teaching is saving there
+            shutil.rmtree(left, ignore_errors=True)
     old = graph_of(out)
     aside = Path(tempfile.mkdtemp(prefix=".teach-", dir=out.parent))
     try:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import run_demo
-from app.personal import delete, listing, model_to_open, teach_dir
+from app.personal import delete, listing, model_to_open, no_teaching, teach_dir
 from app.settings import Settings
 from models.build import build_network
 from models.card import ModelCard
@@ -89,6 +89,16 @@ def test_labels_from_a_file_fit_no_taught_model(folder: Path, model: Path) -> No
     opened, words = model_to_open(settings)
     assert opened == str(model)
     assert "it has labels of its own" in words
+
+
+@pytest.mark.parametrize("given", [{"labels_file": "l.txt"}, {"card_file": "c.yaml"}])
+def test_a_model_with_labels_from_a_file_is_not_taught(given: dict[str, str]) -> None:
+    """The trainer would not know of the file, and what it saves holds its own labels."""
+    assert not no_teaching(Settings(model="mine.pth"))
+    ((kind, file),) = given.items()
+    flag = "--" + kind.removesuffix("_file")
+    assert f"mine.pth NEW.safetensors {flag} {file}" in no_teaching(
+        Settings(model="mine.pth", **given))  # type: ignore[arg-type]
 
 
 def test_a_damaged_taught_model_never_stops_the_demo(folder: Path, model: Path) -> None:

@@ -326,13 +326,25 @@ def test_a_full_disk_while_the_model_is_opened_does_not_end_the_demo(
         assert "cannot be opened: No space left on device" in teaching.notes[-1]
 
 
-def test_the_trainer_ends_with_the_demo(trainer_of, teaching: Teaching) -> None:
+def test_the_trainer_ends_with_the_demo(trainer_of, teaching: Teaching,
+                                        caplog: pytest.LogCaptureFixture) -> None:
     trainer_of("print('progress 0.1 slowly', flush=True)\ntime.sleep(600)")
     with pytest.raises(AssertionError, match="waited in vain"):
         learn_briefly(teaching)
     process = teaching._trainer._process
     teaching.close()
     assert process.poll() is not None
+    assert "nothing new was learned" in caplog.messages[-1]
+
+
+def test_the_end_of_the_demo_tells_what_the_trainer_had_saved(
+        trainer_of, teaching: Teaching, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trainer_of("open(sys.argv[5], 'w').close()\nprint('progress 1 done', flush=True)\n"
+               "time.sleep(600)")
+    with pytest.raises(AssertionError, match="waited in vain"):
+        learn_briefly(teaching)
+    teaching.close()
+    assert "just saved what it learned: the next start uses it" in caplog.messages[-1]
 
 
 def learn_briefly(teaching: Teaching) -> None:

@@ -18,6 +18,7 @@ from online_tsm import recordings
 from online_tsm.frames import FramesError, read_frames
 from online_tsm.recordings import (
     RecordingError,
+    delete_left,
     delete_recording,
     move_stroke,
     read_recordings,
@@ -226,6 +227,19 @@ def test_what_a_killed_recorder_left_goes_with_the_last_recording(tmp_path: Path
     assert left.exists()
     delete_recording(whole[1].path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_killed_recorders_left_long_ago_is_deleted(tmp_path: Path) -> None:
+    images, times = clip()
+    old, new, whole = (save_recording(tmp_path, label, images, times, stroke=None)
+                       for label in ("knock", "wave", "beckon"))
+    for one in (old, new):
+        one.path.rename(one.path.with_name(f".{one.path.name}"))
+    os.utime(old.path.with_name(f".{old.path.name}"), (0, 0))
+    delete_left(tmp_path)
+    assert not old.path.parent.exists()
+    assert len(list(new.path.parent.iterdir())) == 2  # another recorder may be at it
+    assert whole.path.is_file()
 
 
 def test_a_recording_that_was_deleted_by_hand_is_gone(tmp_path: Path) -> None:
