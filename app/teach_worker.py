@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -14,6 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.teach_requests import Clip, Delete, Keep, Move, Request, Span, Undo
+from models.card import CardError
+from models.errors import CheckpointError
+from online_tsm.engine import EngineError
 from online_tsm.recordings import (
     Recording,
     RecordingError,
@@ -25,7 +28,7 @@ from online_tsm.recordings import (
     refusal,
     save_recording,
 )
-from online_tsm.stroke import find_stroke
+from online_tsm.stroke import Curve, Image, Seconds, find_stroke
 
 log = logging.getLogger(__name__)
 
@@ -60,17 +63,20 @@ class Failed:
 
 
 Answer = Examined | Refused | Listed | Failed
+Watch = Callable[[Sequence[Image], Seconds], Curve]  # as `Watcher` has it
 
 
 class Worker:
     """Does requests in their order. What was asked for before `close` is done before it returns.
 
     The first answer lists what is in `folder`. A clip is saved before the person has looked at
-    it: whatever ends the program meanwhile, it is not lost. `Undo` deletes it again.
+    it: whatever ends the program meanwhile, it is not lost. `Undo` deletes it again. `watch` gives
+    a clip's features, which help to find the stroke.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, watch: Watch) -> None:
         self._folder = folder
+        self._watch = watch
         self._recordings: list[Recording] = []
         self._latest: Recording | None = None
         self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
@@ -135,7 +141,7 @@ class Worker:
         if words:
             self._answers.put(Refused(words))
             return
-        stroke, energy = _stroke_of(clip)
+        stroke, energy = self._stroke_of(clip)
         try:
             self._latest = save_recording(self._folder, clip.label, clip.images, clip.times,
                                           stroke=stroke, background=clip.background)
@@ -164,8 +170,13 @@ class Worker:
         self._recordings = [kept for kept in self._recordings if kept.path != gone.path]
 
 
-def _stroke_of(clip: Clip) -> tuple[Span | None, NDArray[np.float32] | None]:
-    if clip.background:
-        return None, None
-    found = find_stroke(clip.images, clip.times)
-    return (found.start, found.end), found.energy
+    def _stroke_of(self, clip: Clip) -> tuple[Span | None, NDArray[np.float32] | None]:
+        if clip.background:
+            return None, None
+        features = None
+        try:
+            features = self._watch(clip.images, clip.times)
+        except (CardError, CheckpointError, EngineError) as error:
+            log.warning("the stroke is found by motion alone: %s", error)
+        found = find_stroke(clip.images, clip.times, features)
+        return (found.start, found.end), found.energy

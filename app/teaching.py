@@ -20,6 +20,7 @@ from online_tsm.engine import EngineError
 from online_tsm.labels import LabelError
 from online_tsm.recordings import PERSONAL, REPORT, Recording
 from online_tsm.stream import Stream, StreamError
+from online_tsm.watching import Watcher
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class Teaching:
             self.notes.append(self._refusal)
             return
         if self._worker is None:
-            self._worker, self._pending = Worker(self._folder), 1
+            self._worker, self._pending = Worker(self._folder, Watcher(self._model)), 1
             self.notes.append(f"recordings go to {self._folder}, and stay on this machine")
         self._session = Session(self._card, self._recordings)
 

@@ -151,6 +151,10 @@ class OnnxEngine:
             return in_turn(self._run, inputs, states)
         return self._run(inputs, states)
 
+    def handed_on(self, state: State) -> Array:
+        """What the last shifted block hands on to the next frame: [fold, h, w], a copy."""
+        return np.array(_array(state.set.place[-1])[state.row])
+
     def _run(self, inputs: Array, states: Sequence[Row]) -> tuple[Array, list[State]]:
         n = len(states)
         if n not in self._passes:

@@ -26,7 +26,7 @@ import yaml
 from models import jester
 from models.cache import APPLICATION
 from online_tsm.graphs import write_atomically
-from online_tsm.stroke import Seconds, Stroke, find_stroke, motion_of
+from online_tsm.stroke import Seconds, motion_of
 from online_tsm.video_files import (
     Image,
     RecordingError,
@@ -282,14 +282,6 @@ def refusal(images: Sequence[Image], times: Seconds, *, background: bool = False
     if not background and motion_of(images, times).liveliness < LEAST_MOTION:
         return "No hand movement was seen; perform the gesture where the camera sees your hand."
     return ""
-
-
-def stroke_of(recording: Recording, images: Sequence[Image] | None = None) -> tuple[float, float]:
-    """The recording's stroke, or the one found in its frames."""
-    if recording.stroke is not None:
-        return recording.stroke
-    found: Stroke = find_stroke(recording.frames() if images is None else images, recording.times)
-    return found.start, found.end
 
 
 def _delete_left(video: Path) -> None:

@@ -1,7 +1,9 @@
 """Where in a recording the gesture is: the stroke, without the hand's rise and its way back.
 
-Two measures a frame: how much moves, and how far the picture is from the one of rest. The hand
-rises, strokes, and returns; so while the picture is far from rest, the stroke goes on.
+Three measures a frame: how much moves, how far the picture is from the one of rest, and, where they
+are given, how far a network's features are. The hand rises, strokes, and returns; so while these
+are far from rest, the stroke goes on. Features remember, so they say when it begins, but not when
+it ends.
 """
 
 from __future__ import annotations
@@ -44,15 +46,19 @@ class Motion:
     liveliness: float
 
 
-def find_stroke(images: Sequence[Image], times: Seconds) -> Stroke:
+def find_stroke(images: Sequence[Image], times: Seconds, features: Curve | None = None) -> Stroke:
     """The stroke of a clip that shows rest, one gesture, rest: uint8 [H, W, 3] or [H, W] frames.
 
-    A clip that never rests, or is shorter than half a second, is all stroke but for its ends.
+    `features` [T, D] are what a network sees (`watching.Watcher`). A clip that never rests, or is
+    shorter than half a second, is all stroke but for its ends.
     """
     clock = np.asarray(times, np.float64)
     small = small_pictures(images)
     energy = _energy(small, clock)
     start, end = _span(from_rest(small.reshape(len(small), -1), clock), energy, clock)
+    if features is not None:
+        seen = _span(from_rest(features, clock), energy, clock)[0]
+        start = max(float(clock[0]), min(seen, end - SHORTEST_S))
     return Stroke(start, end, np.asarray(energy / max(float(energy.max()), 1e-6), np.float32))
 
 

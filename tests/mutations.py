@@ -117,10 +117,16 @@ MUTATIONS = (
     Mutation("Esc in a session ends the demo", "app/teach.py",
              'return key == "esc"', "return False", "tests/app/test_teach.py"),
     Mutation("a clip is shown before it is saved", "app/teach_worker.py",
-             "stroke, energy = _stroke_of(clip)\n        try:",
-             "stroke, energy = _stroke_of(clip)\n        "
+             "stroke, energy = self._stroke_of(clip)\n        try:",
+             "stroke, energy = self._stroke_of(clip)\n        "
              "self._answers.put(Examined(stroke, energy))\n        try:",
              "tests/app/test_teaching.py"),
+    Mutation("features do not say when the stroke begins", "online_tsm/stroke.py",
+             "start = max(float(clock[0]), min(seen, end - SHORTEST_S))", "pass",
+             "tests/online_tsm/test_watching.py"),
+    Mutation("phases of a watched clip share a cache", "online_tsm/watching.py",
+             "states[turn % phases] = state", "states = [state] * phases",
+             "tests/online_tsm/test_watching.py"),
     Mutation("a clip backwards keeps its label", "training/backwards.py",
              "label=names[event.label]", "label=event.label", "tests/training/test_backwards.py"),
     Mutation("evaluation sees ways that nobody wrote", "training/synthesis/clip.py",

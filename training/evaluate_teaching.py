@@ -2,10 +2,12 @@
 
     python -m training.evaluate_teaching render --users DIR --people 1 5 9
     python -m training.evaluate_teaching score --users DIR --model M --out REPORT
+    python -m training.evaluate_teaching strokes --users DIR --model M
 
 A user is a held-out person who teaches in one room and is judged in another. `render` draws them
 (it needs training/requirements.txt); `score` teaches with 1, 3, 5 and 10 recordings of each of
 five new gestures, and of the known gestures that the model gets wrong in the teaching room.
+`strokes` compares the strokes that are found with the true ones.
 """
 
 from __future__ import annotations
@@ -24,15 +26,17 @@ import torch
 from tqdm import tqdm
 
 from models.card import ModelCard
-from models.checkpoints import DEFAULT_MODEL, load_model, resolve
+from models.checkpoints import DEFAULT_MODEL, load_model, read_card, resolve
 from models.network import OnlineNetwork
+from online_tsm.watching import Watcher
 from training.data import read_shards
 from training.events_file import DataError
 from training.flags import natural
 from training.replay import Replay
+from training.stroke_overlap import lines_of, overlaps
 from training.synthesis.assets import SynthesisError, cache_folder
 from training.teach import USER_ERRORS, WORKERS, find_replay
-from training.teach_data import Lesson, lesson_from
+from training.teach_data import Lesson, Watch, lesson_from
 from training.teach_judge import background_events, cases_of, judge
 from training.teach_learn import Head
 from training.teach_run import head_at, learn, widened_card
@@ -43,11 +47,10 @@ AMOUNTS = (1, 3, 5, 10)  # recordings of a gesture
 
 
 def score_user(folder: Path, network: OnlineNetwork, card: ModelCard, replay: Replay | None, *,
-               amounts: Sequence[int] = AMOUNTS, seed: int = 0) -> list[Score]:
+               watch: Watch, amounts: Sequence[int] = AMOUNTS, seed: int = 0) -> list[Score]:
     """One user's scores, a row for each number of recordings that there are of any gesture; one
     with fewer is taught with all of its own. Raises DataError."""
-    teach, test = (_lessons(folder / room, card, found=room == "teach")
-                   for room in ("teach", "test"))
+    teach, test = _lessons(folder / "teach", card, watch), _lessons(folder / "test", card)
     wide = widened_card(card, teach)
     body, old = Body(network, card), head_at(network, card)
     played = [play(lesson, card, body) for lesson in test]
@@ -81,8 +84,9 @@ def score_user(folder: Path, network: OnlineNetwork, card: ModelCard, replay: Re
     return scores
 
 
-def _lessons(folder: Path, card: ModelCard, *, found: bool) -> list[Lesson]:
-    """A room's clips as lessons; `found`: the stroke is looked for, as in a user's recordings."""
+def _lessons(folder: Path, card: ModelCard, watch: Watch | None = None) -> list[Lesson]:
+    """A room's clips as lessons; with `watch` the stroke is looked for, as in a user's
+    recordings."""
     clips = read_shards(folder)
     if not clips:
         raise DataError(f"{folder} holds no rendered clips; make them with the command `render`")
@@ -93,10 +97,10 @@ def _lessons(folder: Path, card: ModelCard, *, found: bool) -> list[Lesson]:
         background = event.label in card.background
         label = card.background[0] if background else event.label
         stroke = None
-        if not background and not found and event.stroke:
+        if not background and watch is None and event.stroke:
             stroke = event.stroke[0], event.held or event.stroke[1]
         made = lesson_from(clip, label, turns.get(label, 0), card, background=background,
-                           stroke=stroke)
+                           stroke=stroke, watch=watch)
         turns[label] = turns.get(label, 0) + len(made)
         lessons += made
     return lessons
@@ -145,22 +149,38 @@ def score(args: argparse.Namespace) -> list[str]:
     path = resolve(args.model)
     network, card = load_model(path)
     replay = None if args.without_replay else find_replay(path, network, card)
-    folders = sorted(folder for folder in args.users.glob("*") if (folder / "teach").is_dir())
-    if not folders:
-        raise DataError(f"{args.users} holds no rendered users; make some with the command "
-                        "`render`")
+    folders = _users(args.users)
     if min(args.amounts) < 1:
         raise DataError(f"--amounts has {min(args.amounts)}; nothing is taught without a recording")
     torch.set_num_threads(1)
+    watch = Watcher(path)
     scores: list[Score] = []
     lines: list[str] = []
     for folder in tqdm(folders, unit="user"):
-        scores += score_user(folder, network, card, replay, amounts=args.amounts, seed=args.seed)
+        scores += score_user(folder, network, card, replay, watch=watch, amounts=args.amounts,
+                             seed=args.seed)
         lines = write_scores(args.out, scores, card.name) if scores else []
     if not lines:
         raise DataError(f"no user in {args.users} has {min(args.amounts)} recordings of a gesture; "
                         "give smaller --amounts")
     return lines
+
+
+def _users(folder: Path) -> list[Path]:
+    folders = sorted(one for one in folder.glob("*") if (one / "teach").is_dir())
+    if not folders:
+        raise DataError(f"{folder} holds no rendered users; make some with the command `render`")
+    return folders
+
+
+def strokes(args: argparse.Namespace) -> list[str]:
+    """How well the strokes of all users' clips are found. Raises USER_ERRORS and DataError."""
+    path = resolve(args.model)
+    card, watch = read_card(path), Watcher(path)
+    clips = [clip for folder in _users(args.users) for room in ("teach", "test")
+             for clip in read_shards(folder / room)]
+    found = overlaps(tqdm(clips, unit="clip"), card, watch)
+    return [f"{len(found)} clips with a gesture", *lines_of(found)]
 
 
 def render(args: argparse.Namespace) -> list[str]:
@@ -205,8 +225,12 @@ def _parser() -> argparse.ArgumentParser:
                         help="numbers of recordings")
     scores.add_argument("--without-replay", action="store_true")
     scores.set_defaults(run=score)
-    for command in (renders, scores):
+    finds = commands.add_parser("strokes", help="how well strokes are found")
+    finds.add_argument("--model", default=DEFAULT_MODEL, help="name or file")
+    finds.set_defaults(run=strokes)
+    for command in (renders, scores, finds):
         command.add_argument("--users", type=Path, required=True, help="their folder")
+    for command in (renders, scores):
         command.add_argument("--seed", type=natural, default=0)
     return parser
 

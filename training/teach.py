@@ -34,6 +34,7 @@ from models.network import OnlineNetwork
 from online_tsm.engine import EngineError, open_engine
 from online_tsm.graphs import file_digest, forget_graph, graph_of
 from online_tsm.recordings import PERSONAL, REPORT, RecordingError
+from online_tsm.watching import Watcher
 from training.flags import natural
 from training.memory import keep_memory
 from training.replay import Replay, ReplayError, read_replay, replay_path
@@ -79,7 +80,7 @@ def teach(folder: Path, model: str, out: Path, report: Path, *, seed: int = 0,
     _check_card(card)
     replay = find_replay(path, network, card) if use_replay else None
     told(0.0, "reading the recordings")
-    lessons = read_lessons(folder, card)
+    lessons = read_lessons(folder, card, watch=Watcher(path))
     taught = learn(network, card, lessons, replay, seed=seed, told=told, workers=WORKERS)
     results = results_of(taught, lessons)
     new_card = _described(taught.card, card, path, lessons=lessons, results=results, seed=seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,9 +20,11 @@ from online_tsm.recordings import (
     read_recordings,
     refusal,
 )
-from online_tsm.stroke import find_stroke
+from online_tsm.stroke import Curve, Seconds, find_stroke
 from training.data import Clip, Image
 from training.events_file import LabelledEvent
+
+Watch = Callable[[Sequence[Image], Seconds], Curve]  # as `Watcher` has it
 
 FEWEST = 2  # recordings of a gesture: one to learn from while the other judges
 HIGHEST_RATE = 15.0  # frames a second that are kept: a network's own rate is a fraction of it
@@ -55,9 +57,11 @@ class Lesson:
     source: str
 
 
-def read_lessons(folder: Path, card: ModelCard, fewest: int = FEWEST) -> list[Lesson]:
-    """All recordings in a folder. Raises RecordingError for a folder that is not there, and
-    TeachError, with a line for each clip that cannot be used."""
+def read_lessons(folder: Path, card: ModelCard, fewest: int = FEWEST, watch: Watch | None = None
+                 ) -> list[Lesson]:
+    """All recordings in a folder; where nobody said when the stroke is, it is looked for, with
+    `watch` if given. Raises RecordingError for a folder that is not there, and TeachError, with a
+    line for each clip that cannot be used."""
     bad: dict[Path, str] = {}
     recordings = read_recordings(folder, bad)
     spelt = {label.lower(): label for label in card.labels}
@@ -67,7 +71,7 @@ def read_lessons(folder: Path, card: ModelCard, fewest: int = FEWEST) -> list[Le
         _check_folder(folder, recordings, card, fewest)
     bad |= _too_long(recordings, card)
     bad |= _copies(recordings)
-    lessons, refused = _lessons([one for one in recordings if one.path not in bad], card)
+    lessons, refused = _lessons([one for one in recordings if one.path not in bad], card, watch)
     bad |= refused
     bad |= _repeated(folder, lessons)
     if bad:
@@ -97,15 +101,16 @@ def _check_folder(folder: Path, recordings: Sequence[Recording], card: ModelCard
 
 
 def lesson_from(clip: Clip, label: str, turn: int, card: ModelCard, *, background: bool,
-                stroke: tuple[float, float] | None = None) -> list[Lesson]:
+                stroke: tuple[float, float] | None = None, watch: Watch | None = None
+                ) -> list[Lesson]:
     """The lessons in a clip: one for a gesture, several for background. `stroke` None: it is
-    looked for."""
-    numbers = _kept_frames(clip.times)
-    images = [_small(image, card) for image in clip.read(numbers)]
+    looked for, with `watch` if given."""
+    numbers = kept_frames(clip.times)
+    images = [small(image, card) for image in clip.read(numbers)]
     times = clip.times[numbers]
     if not background:
         if stroke is None:
-            found = find_stroke(images, times)
+            found = find_stroke(images, times, watch(images, times) if watch else None)
             stroke = found.start, found.end
         return [Lesson(_in_memory(clip, images, times, (_event(label, stroke, times),)), label,
                        False, turn, clip.name)]
@@ -115,7 +120,7 @@ def lesson_from(clip: Clip, label: str, turn: int, card: ModelCard, *, backgroun
             for number, part in enumerate(np.array_split(np.arange(len(images)), pieces))]
 
 
-def _lessons(recordings: Sequence[Recording], card: ModelCard
+def _lessons(recordings: Sequence[Recording], card: ModelCard, watch: Watch | None
              ) -> tuple[list[Lesson], dict[Path, str]]:
     lessons: list[Lesson] = []
     bad: dict[Path, str] = {}
@@ -130,7 +135,7 @@ def _lessons(recordings: Sequence[Recording], card: ModelCard
             continue
         made = lesson_from(clip, card.background[0] if background else recording.label,
                            turns.get(key, 0), card, background=background,
-                           stroke=recording.stroke)
+                           stroke=recording.stroke, watch=watch)
         turns[key] = turns.get(key, 0) + len(made)
         lessons += made
     return lessons, bad
@@ -197,7 +202,7 @@ def _look(lesson: Lesson) -> NDArray[np.float32]:
                      for image in clip.read(numbers.tolist())])
 
 
-def _kept_frames(times: NDArray[np.float64]) -> list[int]:
+def kept_frames(times: NDArray[np.float64]) -> list[int]:
     """Numbers of the frames that are kept: all of a slow clip, every n-th of a fast one."""
     rate = (len(times) - 1) / max(float(times[-1] - times[0]), 1e-6)
     return list(range(0, len(times), max(1, round(rate / HIGHEST_RATE))))
@@ -208,8 +213,8 @@ def _thinned(recording: Recording, card: ModelCard) -> Clip:
 
     A plain clip is looked at as one of the session's was. Raises TeachError.
     """
-    kept = set(_kept_frames(recording.times))
-    images = [_small(image[:, ::-1] if recording.mirror else image, card)
+    kept = set(kept_frames(recording.times))
+    images = [small(image[:, ::-1] if recording.mirror else image, card)
               for number, image in enumerate(recording.each_frame()) if number in kept]
     clip = Clip(f"{recording.path.parent.name}/{recording.path.name}", recording.times, (), _none)
     times = recording.times[sorted(kept)]
@@ -224,7 +229,7 @@ def _none(_: Sequence[int]) -> list[Image]:
     return []
 
 
-def _small(image: Image, card: ModelCard) -> Image:
+def small(image: Image, card: ModelCard) -> Image:
     left, _, right, _ = kept_box(card, *image.shape[:2])
     factor = DETAIL * card.input_size[1] / (right - left)
     if factor < 1:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from teach_users import clip
+from teach_users import clip, watch
 
 from app import teach_process
 from app.teach_process import Trainer
@@ -25,6 +25,7 @@ from models.network import OnlineNetwork
 from online_tsm.engine import open_engine
 from online_tsm.recordings import PERSONAL, Recording, read_recordings, save_recording
 from online_tsm.stream import Stream
+from online_tsm.watching import Watcher
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60
@@ -41,7 +42,7 @@ class Desk:
     """A worker, and all that it answered."""
 
     def __init__(self, folder: Path) -> None:
-        self.worker = Worker(folder)
+        self.worker = Worker(folder, watch)
         self.answers: list[Answer] = []
         wait_for(self.lists)  # of what is there already
 
@@ -75,6 +76,16 @@ def test_a_clip_is_saved_before_it_is_judged(desk: Desk, tmp_path: Path) -> None
     assert [one.path for one in desk.lists()[-1].recordings] == [recording.path]
 
 
+def test_where_no_model_opens_the_stroke_is_found_by_motion(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    worker = Worker(tmp_path / "gestures", Watcher("no_such_model"))
+    worker.ask(Keep(clip()))
+    worker.close()
+    (answer,) = (one for one in worker.answers() if isinstance(one, Examined))
+    assert 0.5 < answer.stroke[0] < answer.stroke[1] < 2.5
+    assert "by motion alone" in caplog.text
+
+
 def test_a_clip_is_on_disk_before_its_replay_is_shown(tmp_path: Path,
                                                       monkeypatch: pytest.MonkeyPatch) -> None:
     """So a kill during the replay loses nothing, however slow the disk is."""
@@ -85,7 +96,7 @@ def test_a_clip_is_on_disk_before_its_replay_is_shown(tmp_path: Path,
         return save_recording(*arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr("app.teach_worker.save_recording", save)
-    worker = Worker(tmp_path / "gestures")
+    worker = Worker(tmp_path / "gestures", watch)
     worker.ask(Keep(clip()))
     worker.close()
     assert not any(isinstance(answer, Examined) for answer in before)
@@ -159,7 +170,7 @@ def test_a_damaged_sidecar_is_told_and_hides_no_other_recording(desk: Desk, tmp_
 
 
 def test_closing_finishes_what_was_asked_for(tmp_path: Path) -> None:
-    worker = Worker(tmp_path / "gestures")
+    worker = Worker(tmp_path / "gestures", watch)
     for _ in range(4):
         worker.ask(Keep(clip()))
     worker.close()
@@ -173,8 +184,8 @@ def test_a_kill_at_any_moment_loses_no_finished_recording(tmp_path: Path, after:
         import time
         from pathlib import Path
         from app.teach_worker import Listed, Worker
-        from teach_users import Keep, clip
-        worker, kept = Worker(Path("gestures")), 0
+        from teach_users import Keep, clip, watch
+        worker, kept = Worker(Path("gestures"), watch), 0
         for _ in range(1000):
             worker.ask(Keep(clip()))
         while not time.sleep(0.005):

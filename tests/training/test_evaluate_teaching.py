@@ -15,6 +15,7 @@ from app.teach_list import way
 from models.card import ModelCard
 from training import evaluate_teaching, rendered_users, teach_views
 from training.rendered_users import TAUGHT_FOLDER, Amounts, cast_of, performances
+from training.stroke_overlap import overlap
 from training.synthesis.cast import Person
 from training.synthesis.clip import Clip
 from training.synthesis.language import Gesture, Style, load_gestures
@@ -54,6 +55,24 @@ def test_scores_tell_before_from_after(users: Path, tmp_path: Path, toy_card: Mo
     assert written["pooled"][1]["new"]["n"] == 2
     assert cv2.imread(str(out / "teaching.png")) is not None
     assert "1 rendered users" in capsys.readouterr().out
+
+
+def test_found_strokes_are_compared_with_the_true_ones(
+        users: Path, tmp_path: Path, toy_card: ModelCard, capsys: pytest.CaptureFixture[str]
+        ) -> None:
+    model = write_model(tmp_path / "toy.safetensors", toy_card)
+    assert evaluate_teaching.main(["strokes", "--users", str(users), "--model", str(model)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "12 clips with a gesture"
+    shares = [float(line.split("overlap ")[1].split("%")[0]) for line in said[1:]]
+    assert len(shares) == 2
+    assert all(30 < share < 100 for share in shares), said
+
+
+@pytest.mark.parametrize(("one", "shared"), [((1.0, 3.0), 1.0), ((2.0, 4.0), 1 / 3),
+                                             ((1.5, 2.0), 0.25), ((4.0, 5.0), 0.0)])
+def test_overlap_is_intersection_over_union(one: tuple[float, float], shared: float) -> None:
+    assert overlap(one, (1.0, 3.0)) == pytest.approx(shared)
 
 
 def test_amounts_that_nobody_recorded_are_a_sentence(
