@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from models.checkpoints import load_model, read_card, resolve
-from online_tsm.engine_onnx import CPU, OnnxEngine, open_onnx
 from online_tsm.preprocess import Preprocessor
 from online_tsm.stroke import Curve, Image, Seconds
+
+if TYPE_CHECKING:
+    from online_tsm.engine_onnx import OnnxEngine
 
 HIGHEST_RATE = 12.0  # frames a second that are looked at; what lies between is interpolated
 
@@ -51,5 +54,7 @@ class Watcher:
 
     @cached_property
     def _engine(self) -> OnnxEngine:
+        from online_tsm.engine_onnx import CPU, open_onnx
+
         path = resolve(self._model)
         return open_onnx(path, read_card(path), CPU, 1, lambda: load_model(path)[0])
