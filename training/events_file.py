@@ -70,13 +70,17 @@ def read_events(rows: Iterable[Mapping[str, Any]], path: Path) -> list[LabelledE
             raise DataError(
                 f"{path}: an event needs a label, a start and an end after it; got {dict(row)}"
             )
+        happened = seconds(row.get("happened"), "happened", path)
+        if happened is not None and not start <= happened <= end:
+            raise DataError(f"{path}: an event from {start:g} to {end:g} s cannot have happened at "
+                            f"{happened:g} s; leave that out where it is not known")
         events.append(
             LabelledEvent(
                 str(label),
                 start,
                 end,
                 stroke=(start, end),
-                happened=seconds(row.get("happened"), "happened", path),
+                happened=happened,
             )
         )
     return sorted(events, key=lambda event: event.start)

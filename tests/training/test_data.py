@@ -150,7 +150,8 @@ def test_a_row_without_a_file_or_a_label_is_named(tmp_path: Path, row: str) -> N
 @pytest.mark.parametrize(("text", "message"), [
     ("label,start\na,1\n", "end"), ("label,start,end\na,2,1\n", "end after"),
     ("label,start,end\na,one,2\n", "one"), ("label,start,end\na,1,nan\n", "nan"),
-    ("label,start,end,happened\na,1,2,inf\n", "inf")])
+    ("label,start,end,happened\na,1,2,inf\n", "inf"),
+    ("label,start,end,happened\na,1,2,2.5\n", "cannot have happened at 2.5 s")])
 def test_bad_event_lists_are_explained(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "events.csv"
     path.write_text(text)
