@@ -154,10 +154,11 @@ def evaluate(args: argparse.Namespace) -> Report:
         check_labels([clip], card)
         report_streams(report, subject, [clip], padded=False, title=f"stream {args.video.name}")
     if args.shards:
-        clips = sample(open_clips("shards", args.shards), args.most)
+        clips = open_clips("shards", args.shards)
         told = f"{REDUCTIONS[args.reduction]}; judged while the gesture is shown"
         if args.backwards:
             clips, told = only_backwards(clips), f"played backwards; {told}"
+        clips = sample(clips, args.most)
         check_labels(clips, card)
         report.lines.append(f"rendered clips: {told}")
         report.values["rendered clips"] = told

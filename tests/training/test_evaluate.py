@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from toy_shards import HOLD_END, LABELS, STROKE_S
+from toy_shards import HOLD_END, LABELS, STROKE_S, write_shard
 
 from models.card import ModelCard
 from models.checkpoints import read_card, save_model
@@ -54,6 +54,14 @@ def test_a_folder_of_clips_gives_figures_text_and_pictures(
     assert (out / "evaluation.txt").read_text().startswith("model toy")
     assert len(list(out.glob("confusion_*.png"))) == 2
     assert (out / "answers.csv").read_text().startswith("file,label,first,second,third\nleft.avi")
+
+
+def test_of_many_clips_those_that_can_be_turned_are_chosen_from(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_shard(tmp_path, ["Thumb Up"] * 3 + ["Swiping Left"])
+    assert main(["--shards", str(tmp_path), "--backwards", "--most", "1",
+                 "--out", str(tmp_path / "out")]) == 0
+    assert "played backwards" in capsys.readouterr().out
 
 
 def test_a_clip_is_what_it_most_clearly_shows_once(toy_card: ModelCard) -> None:
