@@ -79,8 +79,8 @@ def demo(settings: Settings, started: float) -> None:
     _check_teach_dir(settings)
     reason = display_available() if settings.display else ""
     headless = not settings.display or bool(reason)
-    if reason and settings.teach:
-        raise SettingsError(f"--teach needs a window: {reason}")
+    if settings.teach:
+        _check_can_teach(settings, reason)
     model, words = model_to_open(settings)
     if words:
         say(words)
@@ -130,11 +130,8 @@ def _teaching(settings: Settings, engine: Engine) -> Teaching:
         new = [label for label in learned.card.labels if label not in engine.card.labels]
         return new_stream(_allowing(settings, new), learned)
 
-    refusal = no_teaching(settings)
-    if refusal and settings.teach:
-        raise SettingsError(f"--teach: {refusal}")
     teaching = Teaching(teach_dir(settings), settings.model or DEFAULT_MODEL, engine.card,
-                        open_learned, refusal)
+                        open_learned, no_teaching(settings))
     if settings.teach:
         teaching.start()
     return teaching
@@ -209,6 +206,14 @@ def _check_files(settings: Settings, config: str | None) -> None:
                 else obstacle_to(Path(os.path.realpath(settings.latency)).parent))
     if obstacle:
         raise SettingsError(f"--latency {settings.latency} cannot be written: {obstacle}")
+
+
+def _check_can_teach(settings: Settings, no_window: str) -> None:
+    """Raises SettingsError; `no_window` is why there is none."""
+    if refusal := no_teaching(settings):
+        raise SettingsError(f"--teach: {refusal}")
+    if no_window:
+        raise SettingsError(f"--teach needs a window: {no_window}")
 
 
 def _check_teach_dir(settings: Settings) -> None:

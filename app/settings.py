@@ -210,7 +210,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _phases(text: str) -> int | str:
-    if text == AUTO or text.isdigit():
+    if text == AUTO or text.isdecimal():
         return text if text == AUTO else int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'auto'")
 

@@ -46,8 +46,9 @@ def frames_at(path: Path, times: NDArray[np.float64], numbers: Sequence[int]) ->
     first, wanted = min(numbers), set(numbers)
     images = (_played(path, times, first, wanted)
               or _played(path, times, max(0, first - PROMISED), wanted))
-    if not images:
-        raise DataError(f"{path}: frame {first} cannot be read")
+    for number in numbers:
+        if number not in images:
+            raise DataError(f"{path}: frame {number} cannot be read; is the file cut off?")
     return [images[number] for number in numbers]
 
 
@@ -65,16 +66,17 @@ def each_frame(path: Path, count: int) -> Iterator[Image]:
 
 def _played(path: Path, times: NDArray[np.float64], start: int, wanted: set[int]
             ) -> dict[int, Image]:
-    """The wanted frames, played from number `start` on; none where that one is not there."""
-    video, images, image = _opened(path), dict[int, Image](), None
+    """The wanted frames, played from number `start` on; none where that one is not there, and none
+    that is more than PROMISED behind the last one that is."""
+    video, images, image, missing = _opened(path), dict[int, Image](), None, 0
     if video.get(cv2.CAP_PROP_FRAME_COUNT) <= 0:
         start = 0  # it cannot jump to a number
     if start:
         start = _jumped(video, times, start)
     for number in range(start, max(wanted) + 1):
         ok, now = video.read()
-        image = now if ok else image
-        if image is None:
+        image, missing = (now, 0) if ok else (image, missing + 1)
+        if image is None or missing > PROMISED:
             break
         if number in wanted:
             images[number] = np.asarray(image, np.uint8)

@@ -89,6 +89,7 @@ def test_a_bad_file_is_explained_where_flags_are_laid_over_it(
     (["--camera-size", "0x480"], "'0x480' is no size; write it as 640x480"),
     (["--source", ""], "source is ''; it must be text, and not empty"),
     (["--phases", "many"], "'many' is neither a number nor 'auto'"),
+    (["--phases", "²"], "'²' is neither a number nor 'auto'"),
     (["--phases", "0"], "phases is 0"),
     (["--events", "-", "--predictions", "-"], "would mix on stdout"),
     (["--record", "--no-record"], "not allowed with"),

@@ -206,3 +206,9 @@ def test_teach_without_a_screen_is_a_sentence(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     assert run_demo.main(["--teach"]) == 2
     assert "error: --teach needs a window: no display" in capsys.readouterr().err
+
+
+def test_what_cannot_be_taught_is_said_before_the_model_is_opened(
+        capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_demo.main(["--teach", "--model", "nowhere.pth", "--labels", "l.txt"]) == 2
+    assert "error: --teach: only a model that holds its labels itself" in capsys.readouterr().err

@@ -108,6 +108,17 @@ def test_a_header_that_promises_too_many_frames(tmp_path: Path) -> None:
         clip.read([60])
 
 
+def test_frames_that_a_cut_off_video_lost_are_named_and_not_copied(tmp_path: Path) -> None:
+    write_video(tmp_path / "x" / "a.avi", 100)
+    (clip,) = read_class_folders(tmp_path)
+    video = tmp_path / "x" / "a.avi"
+    video.write_bytes(video.read_bytes()[:video.stat().st_size * 3 // 10])
+    assert len(clip.read([10])) == 1
+    for numbers in ([10, 90], [90]):
+        with pytest.raises(DataError, match=r"a\.avi: frame 90 cannot be read"):
+            clip.read(numbers)
+
+
 def test_events_behind_the_end_of_a_video_are_named(tmp_path: Path) -> None:
     """Such as those counted in frames: 0.3 to 0.8 s are 3 to 8 of these."""
     write_video(tmp_path / "a.avi")
