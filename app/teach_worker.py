@@ -169,7 +169,6 @@ class Worker:
     def _forget(self, gone: Recording) -> None:
         self._recordings = [kept for kept in self._recordings if kept.path != gone.path]
 
-
     def _stroke_of(self, clip: Clip) -> tuple[Span | None, NDArray[np.float32] | None]:
         if clip.background:
             return None, None

@@ -48,6 +48,7 @@ REPORT = "report"  # the folder of what was measured, beside it
 RESERVED = (REPORT, PERSONAL, "con", "prn", "aux", "nul",
             *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)))  # no folders' names
 LONGEST_LABEL = 60  # letters
+LEFT = ".????-??-??_??????_????.avi"  # the hidden name of a video that is being written
 KILLED_S = 600  # saving takes a second: what is older was left by a recorder that was killed
 SHORTEST_S, SHORTEST_BACKGROUND_S = 0.8, 3.0
 LOWEST_RATE = 6.5  # frames a second
@@ -239,7 +240,7 @@ def delete_recording(path: Path) -> None:
         path.unlink(missing_ok=True)  # first: a sidecar alone is no recording
         path.with_suffix(".yaml").unlink(missing_ok=True)
         if not any(_is_recording(other) for other in folder.glob("*")):
-            for left in folder.glob(".*.avi"):
+            for left in folder.glob(LEFT):
                 _delete_left(left)
         _delete_empty(folder)
     except OSError as error:
@@ -247,10 +248,10 @@ def delete_recording(path: Path) -> None:
 
 
 def delete_left(root: Path) -> None:
-    """Removes what recorders that were killed left in the folders of `root`: hidden videos, which
-    show the person and which nobody would find. Raises RecordingError."""
+    """Removes what recorders that were killed left in the folders of `root`: hidden videos of
+    its own names, which show the person and which nobody would find. Raises RecordingError."""
     try:
-        for left in Path(root).glob("*/.*.avi"):
+        for left in Path(root).glob(f"*/{LEFT}"):
             if time.time() - left.stat().st_mtime > KILLED_S:
                 _delete_left(left)
                 _delete_empty(left.parent)

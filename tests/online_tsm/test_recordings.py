@@ -236,7 +236,11 @@ def test_what_killed_recorders_left_long_ago_is_deleted(tmp_path: Path) -> None:
     for one in (old, new):
         one.path.rename(one.path.with_name(f".{one.path.name}"))
     os.utime(old.path.with_name(f".{old.path.name}"), (0, 0))
+    mine = whole.path.with_name("._wave.avi")  # a Mac's, or a person's own
+    mine.write_bytes(b"not a recorder's")
+    os.utime(mine, (0, 0))
     delete_left(tmp_path)
+    assert mine.is_file()
     assert not old.path.parent.exists()
     assert len(list(new.path.parent.iterdir())) == 2  # another recorder may be at it
     assert whole.path.is_file()
