@@ -20,6 +20,7 @@ __all__ = [
     "list_cameras", "open_source",
 ]
 
+LONGEST_INDEX = 9  # digits: more are no number that OpenCV takes
 PERMISSION_S = 20.0  # macOS asks the user at the first try, and refuses it meanwhile
 MEDIA_SUFFIX = re.compile(r"\.(avi|gif|m4v|mjpe?g|mkv|mov|mp4|mpe?g|ts|webm|wmv)$", re.IGNORECASE)
 
@@ -41,7 +42,8 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
                           f"known are auto, {', '.join(devices.BACKENDS)}")
     if "://" in spec:
         return _open_stream(spec, options)
-    index = int(spec) if spec.isascii() and spec.isdigit() else devices.device_index(spec)
+    number = spec.isascii() and spec.isdigit() and len(spec) <= LONGEST_INDEX
+    index = int(spec) if number else devices.device_index(spec)
     if index is not None:
         return _open_camera(index, options)
     # Not by Path's own methods: they raise at an unknown ~user and at a name that is too long.

@@ -31,6 +31,7 @@ from app.sources import SourceError
     (["--latency", "short.txt/x.json"], "short.txt is no folder; name another one"),
     (["--latency", "folder.json"], "folder.json cannot be written: it is a folder; name a file"),
     (["--source", "x" * 300], "x' is no camera index"),
+    (["--source", "9" * 5000], "9' is no camera index"),
     (["--model", "x" * 300], "x is no file, and no model has that name"),
     (["--actions", "x" * 300], "x cannot be read: File name too long"),
     (["--events", "x" * 300], "x cannot be written: File name too long"),
