@@ -248,8 +248,9 @@ def delete_recording(path: Path) -> None:
 
 
 def delete_left(root: Path) -> None:
-    """Removes what recorders that were killed left in the folders of `root`: hidden videos under
-    the names that recorders give, which show the person and which nobody would find. Raises RecordingError."""
+    """Removes what recorders that were killed left in the folders of `root`: hidden videos with
+    the names that recorders give, which show the person and which nobody would find. Raises
+    RecordingError."""
     try:
         for left in Path(root).glob(f"*/{LEFT}"):
             if time.time() - left.stat().st_mtime > KILLED_S:
